@@ -1,0 +1,33 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: all test reproduce lint benchmark clean
+
+all: test reproduce
+
+# The stamp is as old as the last install, so that a changed pyproject.toml installs again.
+$(VENV)/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+test: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+reproduce: $(VENV)/installed
+	$(BIN)/ttc reproduce --overwrite
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+benchmark: $(VENV)/installed
+	$(BIN)/python -m benchmarks.candidates
+
+clean:
+	rm -rf $(VENV) results .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,93 @@
+"""Does the prediction agree with the measurement, and would this test have noticed a wrong one?
+
+At each point z = |measured - predicted| / sqrt(standard_error^2 + model_error^2). The prediction agrees when the largest z
+stays below the two-sided normal quantile at family-wise level 1e-3, Bonferroni over the points. Controls put wrong
+predictions through the same test, on the same measurement; each must be rejected, or the test has shown nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+FAMILY_WISE_LEVEL = 1e-3
+RELATIVE_ERROR = 0.05  # of the control predictions that are wrong everywhere
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Outcome of the test.
+
+    Attributes:
+        outcome: "agrees", "disagrees", or "inconclusive" (agrees, but so does a control, or there was nothing to judge).
+        num_points: points judged.
+        threshold: largest z that still agrees.
+        largest_z: largest z found.
+        worst_point: coordinates of that point.
+        controls: largest z of each wrong prediction.
+    """
+
+    outcome: str
+    num_points: int
+    threshold: float
+    largest_z: float
+    worst_point: dict[str, float]
+    controls: dict[str, float]
+
+    @property
+    def accepted_controls(self) -> list[str]:
+        """Wrong predictions that the test did not notice."""
+        return [name for name, largest in self.controls.items() if largest < self.threshold]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {**asdict(self), "accepted_controls": self.accepted_controls}
+
+
+def judge(dataset: xr.Dataset) -> Verdict:
+    """Put a study's prediction, and its controls, to the test.
+
+    Args:
+        dataset: measured, standard_error, predicted, model_error, judged, and predicted_<term> for each term.
+    """
+    judged = dataset["judged"].to_numpy().astype(bool)
+    num_points = int(judged.sum())
+    if num_points == 0:
+        return Verdict("inconclusive", 0, float("nan"), float("nan"), {}, {})
+    threshold = NormalDist().inv_cdf(1 - FAMILY_WISE_LEVEL / (2 * num_points))
+
+    z = np.where(judged, _z(dataset, dataset["predicted"].to_numpy()), 0.0)
+    worst = np.unravel_index(np.argmax(z), z.shape)
+    point = {
+        str(dim): dataset[dim].to_numpy()[index].item() for dim, index in zip(dataset["measured"].dims, worst, strict=True)
+    }
+    controls = {name: float(_z(dataset, wrong)[judged].max()) for name, wrong in _controls(dataset).items()}
+    outcome = "agrees" if min(controls.values()) >= threshold else "inconclusive"
+    outcome = "disagrees" if z.max() >= threshold else outcome
+    return Verdict(outcome, num_points, threshold, float(z.max()), point, controls)
+
+
+def _controls(dataset: xr.Dataset) -> dict[str, np.ndarray]:
+    """Wrong predictions by name: too large or too small everywhere, or without one of the terms."""
+    predicted = dataset["predicted"].to_numpy()
+    terms = {
+        str(name).removeprefix("predicted_"): dataset[name].to_numpy() for name in dataset if str(name).startswith("predicted_")
+    }
+    return {
+        f"{RELATIVE_ERROR:.0%} too large": predicted * (1 + RELATIVE_ERROR),
+        f"{RELATIVE_ERROR:.0%} too small": predicted * (1 - RELATIVE_ERROR),
+        **{f"without {name.replace('_', ' ')}": predicted - term for name, term in terms.items()},
+    }
+
+
+def _z(dataset: xr.Dataset, predicted: np.ndarray) -> np.ndarray:
+    """Deviations in units of their error; infinite where the measurement is not a number."""
+    deviation = np.abs(dataset["measured"].to_numpy() - predicted)
+    error = np.hypot(dataset["standard_error"].to_numpy(), dataset["model_error"].to_numpy())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where((deviation == 0) & (error == 0), 0.0, deviation / error)
+    return np.where(np.isnan(z), np.inf, z)

@@ -1,0 +1,147 @@
+"""What the studies of noisy chains of thought share: their settings, what is measured and what is predicted.
+
+A point of the grid is (step size, label noise, decoding noise, number of steps T, number of candidates N). One rollout of the
+transformer a task serves every T and every N; the other axes share its random numbers.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import xarray as xr
+
+import theory
+import ttc_jax
+from experiments.study import Measurement, Prediction
+from ttc_jax.models import linear_attention
+
+DIVERGENCE_LEVEL = 1e-6
+"""Accepted probability that a context makes the chain diverge; beyond it a mean risk says nothing."""
+_SAFE = DIVERGENCE_LEVEL * (1 + 1e-6)  # a step size that came out of largest_stable_step is safe
+
+
+@dataclass(frozen=True)
+class ChainConfig:
+    """Settings of a study of noisy chains of thought."""
+
+    num_tasks: int
+    """Number of independent tasks, at least 2."""
+    dim: int = 20
+    """Number of coefficients d."""
+    num_examples: int = 40
+    """Number of in-context examples n."""
+    step_size: tuple[float, ...] = (0.4,)
+    """Step sizes of the gradient step."""
+    label_noise_std: tuple[float, ...] = (0.5,)
+    """Standard deviations of the noise in the targets."""
+    decoding_noise_std: tuple[float, ...] = (0.05,)
+    """Standard deviations of the noise injected into every coordinate of every thought."""
+    num_steps: tuple[int, ...] = (20,)
+    """Chain lengths T."""
+    num_candidates: tuple[int, ...] = (1,)
+    """Numbers of averaged candidates N."""
+    decoder: Literal["cached", "full", "gram", "collapsed"] = "cached"
+    """Form of the chain: the transformer with cached keys, the transformer on the full token matrix, the Gram recursion,
+    or last states drawn from their exact law."""
+    chunk_size: int = 256
+    """Tasks evaluated together; bounds the memory."""
+
+
+def predict(config: ChainConfig) -> Prediction:
+    """The closed-form risk at every grid point, with the order it neglects as its error.
+
+    Raises:
+        ValueError: a setting is out of range.
+    """
+    if config.num_tasks < 2:
+        raise ValueError(f"num_tasks must be an integer of at least 2, got {config.num_tasks}")
+    if config.chunk_size < 1:
+        raise ValueError(f"chunk_size must be an integer of at least 1, got {config.chunk_size}")
+    axes = _axes(config)
+    for name, values in axes.items():
+        if len(values) == 0:
+            raise ValueError(f"{name} must list at least one value, got none")
+        if len(set(values.tolist())) < len(values):
+            raise ValueError(f"{name} must list distinct values, got {values.tolist()}")
+    grid = dict(zip(axes, np.meshgrid(*axes.values(), indexing="ij", sparse=True), strict=True))
+    risk = theory.expected_risk(config.dim, config.num_examples, **grid)
+    neglected = theory.expected_risk_next_order(config.dim, config.num_examples, **grid)
+    probability = theory.divergence_probability(config.dim, config.num_examples, grid["step_size"])
+    return Prediction(
+        terms=risk._asdict(),
+        model_error=sum(np.abs(term) for term in neglected),
+        judged=np.broadcast_to(probability <= _SAFE, risk.total.shape),
+        warnings=_warnings(config),
+    )
+
+
+def _warnings(config: ChainConfig) -> tuple[str, ...]:
+    """One line about the unsafe step sizes, if there are any."""
+    probabilities = {step: theory.divergence_probability(config.dim, config.num_examples, step) for step in config.step_size}
+    unsafe = {step: probability for step, probability in probabilities.items() if probability > _SAFE}
+    if not unsafe:
+        return ()
+    largest = theory.largest_stable_step(config.dim, config.num_examples, DIVERGENCE_LEVEL)
+    listed = ", ".join(f"{step:g} ({probability:.2g})" for step, probability in unsafe.items())
+    return (
+        f"step_size {listed}: the probability in brackets that a context diverges exceeds {DIVERGENCE_LEVEL:g}, so the points "
+        f"are shown and not judged; the largest stable step size is {largest:.4f}",
+    )
+
+
+def measure(config: ChainConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+    """Simulate the transformer on ``num_tasks`` tasks and average the excess risk at every grid point."""
+    axes = _axes(config)
+    reused = ("num_steps", "num_candidates")
+    result = ttc_jax.sweep(
+        jax.random.key(seed),
+        _measurement(config.dim, config.num_examples, config.decoder, config.num_steps, config.num_candidates),
+        {name: values for name, values in axes.items() if name not in reused},
+        reused_axes={name: axes[name] for name in reused},
+        num_tasks=config.num_tasks,
+        chunk_size=config.chunk_size,
+        progress=progress,
+    )
+    return Measurement(result.axes, result.mean, result.standard_error)
+
+
+@functools.lru_cache(maxsize=16)
+def _measurement(
+    dim: int, num_examples: int, decoder: str, num_steps: tuple[int, ...], num_candidates: tuple[int, ...]
+) -> Callable[..., Any]:
+    """Risks of one task at one noise level, shape (num_steps, num_candidates); the same function for the same settings."""
+    task_config = ttc_jax.TaskConfig(dim, num_examples)
+
+    def risks(key, *, step_size, label_noise_std, decoding_noise_std):
+        task_key, chain_key = jax.random.split(key)
+        task = ttc_jax.sample_task(task_key, task_config, label_noise_std=label_noise_std)
+        asked = {"num_steps": num_steps, "num_candidates": num_candidates, "decoding_noise_std": decoding_noise_std}
+        if decoder == "collapsed":
+            return ttc_jax.collapsed_averaged_risk(chain_key, task, step_size=step_size, **asked)
+        return ttc_jax.averaged_risk(chain_key, task, _decoder(decoder, dim, step_size), **asked)
+
+    return risks
+
+
+def _decoder(name: str, dim: int, step_size) -> ttc_jax.decoding.Decoder:
+    if name == "gram":
+        return ttc_jax.decoding.gram(step_size)
+    params = linear_attention.gradient_step(dim, step_size)
+    return {"cached": ttc_jax.decoding.cached_attention, "full": ttc_jax.decoding.full_attention}[name](params)
+
+
+def _axes(config: ChainConfig) -> dict[str, np.ndarray]:
+    names = ("step_size", "label_noise_std", "decoding_noise_std", "num_steps", "num_candidates")
+    return {name: np.asarray(getattr(config, name)) for name in names}
+
+
+def sizes(data: xr.Dataset) -> tuple[int, int]:
+    """The dimension and the number of examples of a finished run."""
+    config = json.loads(data.attrs["config"])
+    return config["dim"], config["num_examples"]

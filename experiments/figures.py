@@ -1,0 +1,109 @@
+"""How figures look: one style, colours that survive colour blindness and grey print, axes labelled in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.ticker
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+AXIS_LABELS = {
+    "step_size": "step size $\\eta$",
+    "label_noise_std": "label noise $\\sigma$",
+    "decoding_noise_std": "decoding noise $\\tau$",
+    "num_steps": "number of steps $T$",
+    "num_candidates": "number of averaged candidates $N$",
+}
+RISK_LABEL = "excess risk"
+
+# Okabe and Ito's colours for the three terms of the risk.
+TERM_COLORS = {"bias": "#0072B2", "label_noise": "#E69F00", "decoding_noise": "#009E73"}
+MARKERS = "osD^vP"
+
+_STYLE: Any = {
+    "figure.constrained_layout.use": True,
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "ttc-jax",
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The project's style, within the block."""
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def panels(num: int, *, width: float = 7.2, height: float = 3.0, **options: Any) -> tuple[Figure, Sequence[Axes]]:
+    """A figure with a row of panels. No pyplot: nothing global, nothing to close."""
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(1, num, squeeze=False, **options)[0]
+    return figure, list(axes)
+
+
+def ordered_colors(num: int) -> list[Any]:
+    """Colours for ordered curves, dark to light, without the palest end."""
+    return [mpl.colormaps["viridis"](value) for value in np.linspace(0.05, 0.8, num)]
+
+
+def plain_log_ticks(axes: Axes, which: str = "y") -> None:
+    """A log axis with ticks at 1, 2 and 5 times powers of ten, written as plain numbers."""
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    axis.set_major_locator(mpl.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(mpl.ticker.NullFormatter())
+
+
+def curve(axes: Axes, data: xr.Dataset, dim: str, *, color: Any, marker: str, label: str | None = None) -> None:
+    """Predicted line and measured points with error bars of two standard errors, along ``dim``; the rest is scalar.
+
+    Points that are not judged are hollow, and their stretch of the line is dashed.
+    """
+    x, judged = data[dim].to_numpy(), data["judged"].to_numpy().astype(bool)
+    predicted = data["predicted"].to_numpy()
+    axes.plot(x, np.where(judged, predicted, np.nan), color=color, label=label)
+    if not judged.all():
+        axes.plot(x, predicted, color=color, linestyle="--", linewidth=0.8)
+    for mask, face in ((judged, color), (~judged, "white")):
+        axes.errorbar(
+            x[mask],
+            data["measured"].to_numpy()[mask],
+            yerr=2 * data["standard_error"].to_numpy()[mask],
+            fmt=marker,
+            color=color,
+            markerfacecolor=face,
+            capsize=1.5,
+            elinewidth=0.8,
+        )
+
+
+def key(
+    figure: Figure, axes: Axes, title: str, *, marks: Mapping[str, Mapping[str, Any]] | None = None, ncols: int = 6
+) -> None:
+    """One legend below the panels: the curves of ``axes``, what lines and points mean, and any further ``marks``."""
+    handles, labels = axes.get_legend_handles_labels()
+    meanings: dict[str, Mapping[str, Any]] = {
+        "predicted": {},
+        "measured ($\\pm 2$ s.e.)": {"marker": "o", "linestyle": "", "markersize": 4},
+        **(marks or {}),
+    }
+    handles += [Line2D([], [], **{"color": "0.3", **look}) for look in meanings.values()]
+    figure.legend(handles, [*labels, *meanings], title=title, loc="outside lower center", ncols=ncols)

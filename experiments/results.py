@@ -1,0 +1,102 @@
+"""What a run leaves in its folder: data.nc, figure.png and .pdf, verdict.json. Written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from experiments import agreement, figures, studies
+from experiments.agreement import Verdict
+from experiments.errors import UserError
+
+DATA, VERDICT = "data.nc", "verdict.json"
+_SETTINGS = ("study", "config", "seed")
+
+
+def prepare(folder: Path, attributes: dict[str, Any], overwrite: bool) -> None:
+    """Make sure, before anything is computed, that a run may write into ``folder``.
+
+    Raises:
+        UserError: the folder cannot be written, or holds another run's results and ``overwrite`` is not set.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"out must be a folder that can be written, got {folder} ({error.strerror})") from error
+    if overwrite or not (folder / DATA).exists():
+        return
+    found = read(folder).attrs
+    different = [name for name in _SETTINGS if found.get(name) != attributes[name]]
+    if different:
+        raise UserError(
+            f"out must be a folder without other results, got {folder}, whose run differs in {', '.join(different)}; "
+            "name another --out, or add --overwrite"
+        )
+
+
+def write(folder: Path, dataset: xr.Dataset) -> Verdict:
+    """Judge and draw a finished run and write its files, each replaced only when all are ready."""
+    study, verdict = studies.load(dataset.attrs["study"]), agreement.judge(dataset)
+    workshop = Path(tempfile.mkdtemp(dir=folder, prefix=".unfinished-"))
+    try:
+        dataset.to_netcdf(workshop / DATA, engine="h5netcdf")
+        with figures.style():
+            figure = study.draw(dataset)
+            figure.savefig(workshop / "figure.png", dpi=150)
+            figure.savefig(workshop / "figure.pdf", metadata={"CreationDate": None})
+        report = {
+            "study": study.name,
+            "question": study.question,
+            **verdict.as_dict(),
+            "findings": study.findings(dataset),
+            "warnings": json.loads(dataset.attrs["warnings"]),
+            "decoder": json.loads(dataset.attrs["config"])["decoder"],
+            "config": json.loads(dataset.attrs["config"]),
+            **{name: dataset.attrs[name] for name in ("seed", "device", "wall_time_s")},
+            "versions": json.loads(dataset.attrs["versions"]),
+        }
+        (workshop / VERDICT).write_text(json.dumps(report, indent=2) + "\n")
+        for path in sorted(workshop.iterdir()):
+            os.replace(path, folder / path.name)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+    return verdict
+
+
+def read(folder: Path) -> xr.Dataset:
+    """The labelled results of a run.
+
+    Raises:
+        UserError: there are none, or the file is damaged.
+    """
+    path = folder / DATA
+    if not path.is_file():
+        raise UserError(f"DIR must be a folder that holds {DATA}, got {folder}")
+    try:
+        dataset = xr.load_dataset(path, engine="h5netcdf")
+        missing = {"measured", "predicted", "judged"} - set(dataset) or {"study", "config", "versions"} - set(dataset.attrs)
+    except Exception as error:  # the reader raises many kinds on a damaged file
+        raise UserError(f"{path} must be a complete result file, but it is damaged ({type(error).__name__})") from error
+    if missing:
+        raise UserError(f"{path} must be a result file of this package, but it lacks {', '.join(sorted(missing))}")
+    return dataset
+
+
+def find(folder: Path) -> list[Path]:
+    """The run folders in ``folder``, or the folder itself if it is one.
+
+    Raises:
+        UserError: there are none.
+    """
+    runs = [folder] if (folder / DATA).exists() else sorted(path.parent for path in folder.glob(f"*/{DATA}"))
+    if not runs:
+        raise UserError(f"DIR must be a folder of results (STUDY/{DATA}), got {folder}")
+    return runs

@@ -1,0 +1,103 @@
+"""How long should a noisy chain of thought be, and how does averaging change that?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from experiments import chains, figures
+from experiments.chains import ChainConfig
+from experiments.study import Study
+
+QUICK = ChainConfig(
+    num_tasks=4096,
+    decoding_noise_std=(0.02, 0.05, 0.1),
+    num_steps=(0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 22, 30),
+    num_candidates=(1, 16),
+)
+
+BEST_MARKS: dict[str, dict[str, Any]] = {
+    "predicted": {"marker": "o", "markersize": 9, "markerfacecolor": "none", "color": "black", "linestyle": "", "zorder": 5},
+    "measured": {"marker": "x", "markersize": 5, "markeredgewidth": 1.6, "color": "black", "linestyle": "", "zorder": 6},
+}
+
+
+def best_length(data: xr.Dataset, variable: str) -> xr.DataArray:
+    """The number of steps of least risk among those on the grid."""
+    return data["num_steps"][data[variable].argmin("num_steps")]
+
+
+def findings(data: xr.Dataset) -> dict:
+    """Measured and predicted best length at each noise and number of candidates."""
+    data = data.isel(step_size=0, label_noise_std=0)
+    measured, predicted = (best_length(data, name) for name in ("measured", "predicted"))
+    return {
+        "best num_steps": [
+            {
+                "decoding_noise_std": float(noise),
+                "num_candidates": int(number),
+                "measured": int(measured.sel(decoding_noise_std=noise, num_candidates=number)),
+                "predicted": int(predicted.sel(decoding_noise_std=noise, num_candidates=number)),
+            }
+            for noise in data["decoding_noise_std"].to_numpy()
+            for number in data["num_candidates"].to_numpy()
+        ]
+    }
+
+
+def draw(data: xr.Dataset) -> Figure:
+    """Risk against length at each number of candidates, with the best lengths; then the terms of one curve."""
+    data = data.isel(step_size=0, label_noise_std=0)
+    noises, numbers = data["decoding_noise_std"].to_numpy(), data["num_candidates"].to_numpy()
+    figure, axes = figures.panels(len(numbers) + 1, width=2.6 * (len(numbers) + 1), height=3.4, sharey=True)
+    colors = figures.ordered_colors(len(noises))
+    for panel, number in zip(axes, numbers, strict=False):
+        for noise, color, marker in zip(noises, colors, figures.MARKERS, strict=False):
+            one = data.sel(decoding_noise_std=noise, num_candidates=number)
+            figures.curve(panel, one, "num_steps", color=color, marker=marker, label=f"{noise:g}")
+            for variable, look in BEST_MARKS.items():
+                best = best_length(one, variable)
+                panel.plot(best, one["predicted"].sel(num_steps=best), **look)
+        panel.set_title(f"$N$ = {number}" + (" candidate" if number == 1 else " candidates, averaged"))
+
+    last = data.isel(decoding_noise_std=-1, num_candidates=0)
+    steps, bottom = last["num_steps"].to_numpy(), np.zeros(last.sizes["num_steps"])
+    for term, color in figures.TERM_COLORS.items():
+        top = bottom + last[f"predicted_{term}"].to_numpy()
+        axes[-1].fill_between(steps, bottom, top, color=color, alpha=0.8, linewidth=0, label=term.replace("_", " "))
+        bottom = top
+    axes[-1].set_title(f"terms at $\\tau$ = {noises[-1]:g}, $N$ = {numbers[0]}")
+    axes[-1].legend(loc="upper right")
+    axes[0].set_ylabel(figures.RISK_LABEL)
+    axes[0].set_ylim(0, 1.1 * float(data["predicted"].isel(num_steps=0).max()))
+    for panel in axes:
+        panel.set_xscale("symlog", linthresh=2, linscale=0.5)
+        panel.set_xlim(-0.2, 1.08 * steps.max())
+        panel.set_xticks(
+            ticks := [t for t in (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if t <= steps.max()], labels=map(str, ticks)
+        )
+        panel.set_xticks([], minor=True)
+        panel.set_xlabel(figures.AXIS_LABELS["num_steps"])
+    marks = {f"{variable} best length": look for variable, look in BEST_MARKS.items()}
+    figures.key(figure, axes[0], figures.AXIS_LABELS["decoding_noise_std"], marks=marks, ncols=4)
+    return figure
+
+
+STUDY = Study(
+    name="chain-length",
+    question="How long should a noisy chain of thought be, and how does averaging candidates change that?",
+    formula=(
+        r"$E\,R = d\psi\,\langle(1-\eta\lambda)^{2T}\rangle"
+        r" + \frac{\sigma^2 d}{n}\,\langle\lambda(\eta\sum_{s<T}(1-\eta\lambda)^s)^2\rangle"
+        r" + \frac{\tau^2 d}{N}\,\langle\sum_{s<T}(1-\eta\lambda)^{2s}\rangle$"
+    ),
+    presets={"quick": QUICK, "standard": replace(QUICK, num_tasks=65_536), "full": replace(QUICK, num_tasks=1_048_576)},
+    predict=chains.predict,
+    measure=chains.measure,
+    draw=draw,
+    findings=findings,
+)

@@ -1,0 +1,73 @@
+"""How large a step can a thought take before some contexts diverge?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import xarray as xr
+from matplotlib.figure import Figure
+
+import theory
+from experiments import chains, figures
+from experiments.chains import ChainConfig
+from experiments.study import Study
+
+QUICK = ChainConfig(
+    num_tasks=4096,
+    step_size=(0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.44, 0.49, 0.55, 0.6, 0.64, 0.68),
+    num_steps=(1, 4, 16),
+)
+
+
+def edges(data: xr.Dataset) -> tuple[float, float]:
+    """The largest stable step of the run's sizes, and the edge that it tends to in large dimension."""
+    dim, num_examples = chains.sizes(data)
+    return float(theory.largest_stable_step(dim, num_examples, chains.DIVERGENCE_LEVEL)), 2 / (
+        1 + (dim / num_examples) ** 0.5
+    ) ** 2
+
+
+def findings(data: xr.Dataset) -> dict:
+    """The predicted edges."""
+    finite, infinite = edges(data)
+    return {"largest stable step": finite, "edge in large dimension": infinite}
+
+
+def draw(data: xr.Dataset) -> Figure:
+    """Risk against step size at each chain length, up to the step at which contexts begin to diverge and beyond."""
+    data = data.isel(label_noise_std=0, decoding_noise_std=0, num_candidates=0)
+    figure, (panel,) = figures.panels(1, width=5.2, height=3.6)
+    lengths = data["num_steps"].to_numpy()
+    for length, color, marker in zip(lengths, figures.ordered_colors(len(lengths)), figures.MARKERS, strict=False):
+        figures.curve(panel, data.sel(num_steps=length), "step_size", color=color, marker=marker, label=f"{length}")
+    finite, infinite = edges(data)
+    right = max(float(data["step_size"].max()), infinite) * 1.03
+    panel.axvspan(finite, right, color="0.93", zorder=0)
+    panel.axvline(finite, color="0.3", linestyle=":")
+    panel.axvline(infinite, color="0.3", linestyle="--", linewidth=0.9)
+    panel.set(xlim=(0, right), yscale="log", xlabel=figures.AXIS_LABELS["step_size"], ylabel=figures.RISK_LABEL)
+    judged = data["predicted"].where(data["judged"] == 1, drop=True)
+    low, high = float(judged.min()), float(judged.max())  # what diverges leaves the picture
+    panel.set_ylim(0.7 * low, 5 * high)
+    figures.plain_log_ticks(panel)
+    for edge, words in ((finite, "one context in a million diverges"), (infinite, "edge for $d \\to \\infty$")):
+        panel.annotate(
+            words, (edge, 0.98), xycoords=("data", "axes fraction"), xytext=(-3, 0), textcoords="offset points",
+            rotation=90, ha="right", va="top", fontsize=8, color="0.3",
+        )  # fmt: skip
+    figures.key(figure, panel, figures.AXIS_LABELS["num_steps"] + "; hollow points lie beyond the stable range", ncols=5)
+    return figure
+
+
+STUDY = Study(
+    name="step-size",
+    question="How large a step can a thought take before some contexts diverge?",
+    formula=(
+        r"$P(\mathrm{diverge}) = P(\lambda_{\max} > 2/\eta) \approx 1 - F_1\left(\frac{2n/\eta-\mu_{nd}}{\sigma_{nd}}\right)$"
+    ),
+    presets={"quick": QUICK, "standard": replace(QUICK, num_tasks=65_536), "full": replace(QUICK, num_tasks=1_048_576)},
+    predict=chains.predict,
+    measure=chains.measure,
+    draw=draw,
+    findings=findings,
+)

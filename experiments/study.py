@@ -1,0 +1,139 @@
+"""What a study is, and how one is run."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from experiments.errors import UserError
+
+
+class Config(Protocol):
+    """A frozen dataclass of a study's settings."""
+
+    num_tasks: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was simulated: mean and standard error over tasks, on named axes in order."""
+
+    axes: Mapping[str, np.ndarray]
+    mean: np.ndarray
+    standard_error: np.ndarray
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What theory says on the same axes.
+
+    Attributes:
+        terms: the parts of the predicted value by name; their sum is the prediction.
+        model_error: size of what the formula neglects; zero for an exact one.
+        judged: where the formula claims to hold; points outside are shown and not judged.
+        warnings: what the reader of the result must know.
+    """
+
+    terms: Mapping[str, np.ndarray]
+    model_error: np.ndarray
+    judged: np.ndarray
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """One question, asked of the simulation and of the theory.
+
+    Attributes:
+        name: name on the command line.
+        question: what it asks, one sentence.
+        formula: the prediction, in matplotlib's mathtext.
+        presets: settings by preset name (quick, standard, full).
+        predict: settings to prediction; also the check of the settings (ValueError, one line).
+        measure: settings, seed and a progress callback (tasks done) to measurement.
+        draw: labelled results to a figure.
+        findings: labelled results to what they say in numbers, for the verdict.
+    """
+
+    name: str
+    question: str
+    formula: str
+    presets: Mapping[str, Any]
+    predict: Callable[[Any], Prediction]
+    measure: Callable[[Any, int, Callable[[int], None]], Measurement]
+    draw: Callable[[xr.Dataset], Figure]
+    findings: Callable[[xr.Dataset], dict[str, Any]] = lambda dataset: {}
+
+
+def run(study: Study, config: Any, seed: int, progress: Callable[[int], None] = lambda _: None) -> xr.Dataset:
+    """Predict and measure, side by side on named dimensions, with everything needed to repeat the run as attributes.
+
+    Raises:
+        UserError: the settings are out of range.
+    """
+    prediction = check(study, config)
+    started = time.perf_counter()
+    measurement = study.measure(config, seed, progress)
+    wall_time = time.perf_counter() - started
+
+    dims = tuple(measurement.axes)
+    total = sum(prediction.terms.values())
+    variables = {
+        "measured": measurement.mean,
+        "standard_error": measurement.standard_error,
+        "predicted": total,
+        **{f"predicted_{name}": term for name, term in prediction.terms.items()},
+        "model_error": prediction.model_error,
+        "judged": prediction.judged.astype(np.int8),
+    }
+    return xr.Dataset(
+        {name: (dims, np.broadcast_to(values, measurement.mean.shape)) for name, values in variables.items()},
+        coords=dict(measurement.axes),
+        attrs={
+            "study": study.name,
+            "config": json.dumps(dataclasses.asdict(config)),
+            "seed": seed,
+            "warnings": json.dumps(prediction.warnings),
+            "versions": json.dumps(versions()),
+            "device": device(),
+            "wall_time_s": round(wall_time, 3),
+        },
+    )
+
+
+def check(study: Study, config: Any) -> Prediction:
+    """The prediction for these settings, with anything wrong with them as a UserError."""
+    try:
+        return study.predict(config)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this package and of what the numbers depend on."""
+    packages = ("ttc-jax", "jax", "jaxlib", "numpy", "flax", "optax", "xarray")
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def device() -> str:
+    """The devices that measure, in words."""
+    import jax
+
+    devices = jax.devices()
+    return f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})"

@@ -1,0 +1,268 @@
+r"""Excess risk of averaged noisy gradient-descent chains, split into three terms.
+
+A chain takes T steps w_{t+1} = w_t + (eta/n) X^T (y - X w_t) + tau xi_t from w_0 = 0 on a context y = X w* + sigma eps, with
+w* ~ N(0, Psi), and N candidates are averaged. With G = X^T X / n, A = I - eta G, Q = eta sum_{s<T} A^s, S = sum_{s<T} A^{2s}:
+
+    E R = tr(H A^T Psi A^T)            bias: what T steps have not yet learned
+        + (sigma^2 / n) tr(H Q G Q)    label noise: what they learned of the noise
+        + (tau^2 / N) tr(H S)          decoding noise, which averaging divides
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from theory._evaluate import check_count, check_real, evaluate
+from theory.spectrum import spectral_rule
+
+
+class RiskTerms(NamedTuple):
+    """Excess risk by cause. ``decoding_noise`` is already divided by the number of candidates."""
+
+    bias: Any
+    label_noise: Any
+    decoding_noise: Any
+
+    @property
+    def total(self) -> Any:
+        """Sum of the three terms."""
+        return self.bias + self.label_noise + self.decoding_noise
+
+
+def expected_risk(
+    dim: ArrayLike,
+    num_examples: ArrayLike,
+    *,
+    num_steps: ArrayLike,
+    step_size: ArrayLike,
+    label_noise_std: ArrayLike,
+    decoding_noise_std: ArrayLike,
+    num_candidates: ArrayLike = 1,
+    signal_var: ArrayLike | None = None,
+) -> RiskTerms:
+    r"""Excess risk of the mean of N chains of T steps, averaged over contexts of isotropic Gaussian inputs.
+
+        E R = d psi <(1 - eta x)^{2T}> + (sigma^2 d / n) <x (eta sum_{s<T} (1 - eta x)^s)^2>
+            + (tau^2 d / N) <sum_{s<T} (1 - eta x)^{2s}>
+
+    with <.> the average over the spectrum of X^T X / n: Marchenko-Pastur plus the first finite-size correction. The neglected
+    order is O(1/d^2), :func:`expected_risk_next_order`. Where contexts may diverge (:func:`theory.divergence_probability`),
+    the true mean is dominated by them and this is not.
+
+    All arguments are scalars or arrays that broadcast, plain or traced.
+
+    Args:
+        dim: d >= 1.
+        num_examples: n >= 1.
+        num_steps: T >= 0.
+        step_size: eta, finite.
+        label_noise_std: sigma >= 0.
+        decoding_noise_std: tau >= 0.
+        num_candidates: N >= 1.
+        signal_var: psi >= 0, the variance of each coefficient; 1/d if None.
+
+    Returns:
+        RiskTerms of the broadcast shape: NumPy float64, or traced values of the session's dtype if an argument is traced.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    Source: the terms follow from the linear recursion; for the averages see :func:`theory.spectrum.spectral_rule`.
+
+    Example:
+        >>> risk = expected_risk(20, 40, num_steps=10, step_size=0.4, label_noise_std=0.5, decoding_noise_std=0.05)
+        >>> round(float(risk.total), 4)
+        0.3141
+    """
+    orders = _risk_by_order(
+        dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates, signal_var
+    )
+    return jax.tree.map(lambda leading, correction: leading + correction, *orders[:2])
+
+
+def expected_risk_next_order(
+    dim: ArrayLike,
+    num_examples: ArrayLike,
+    *,
+    num_steps: ArrayLike,
+    step_size: ArrayLike,
+    label_noise_std: ArrayLike,
+    decoding_noise_std: ArrayLike,
+    num_candidates: ArrayLike = 1,
+    signal_var: ArrayLike | None = None,
+) -> RiskTerms:
+    """The O(1/d^2) order that :func:`expected_risk` neglects, term by term and with its sign.
+
+    It is the stated error of :func:`expected_risk`; adding it leaves an error of O(1/d^3). Arguments, shapes and errors as
+    there; derivation in :func:`theory.spectrum.spectral_rule`.
+
+    Example:
+        >>> chain = dict(num_steps=20, step_size=0.4, label_noise_std=0.5, decoding_noise_std=0.05)
+        >>> round(float(expected_risk_next_order(20, 40, **chain).total / expected_risk(20, 40, **chain).total), 4)
+        -0.0003
+    """
+    return _risk_by_order(
+        dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates, signal_var
+    )[2]
+
+
+def _risk_by_order(
+    dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates, signal_var
+) -> tuple[RiskTerms, RiskTerms, RiskTerms]:
+    """Leading order, first finite-size correction, and next order of the averaged risk."""
+    check_count("dim", dim, minimum=1)
+    check_count("num_examples", num_examples, minimum=1)
+    _check_chain(num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates)
+    if signal_var is None:
+        signal_var = 1 / (dim if isinstance(dim, jax.Array) else np.asarray(dim, dtype=np.float64))
+    check_real("signal_var", signal_var, minimum=0.0)
+    arguments = (dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates, signal_var)
+    return evaluate(_risk_by_order_formula, *arguments, num_bits=_num_bits(num_steps))
+
+
+def _risk_by_order_formula(
+    dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates, signal_var, *, num_bits
+):
+    rule = spectral_rule(dim, num_examples)
+    functions = _eigenvalue_functions(rule.nodes, num_steps[..., None], step_size[..., None], num_bits)
+    scales = (dim * signal_var, label_noise_std**2 * dim / num_examples, decoding_noise_std**2 * dim / num_candidates)
+
+    def average(weights):
+        terms = (scale * jnp.sum(weights * function, axis=-1) for scale, function in zip(scales, functions, strict=True))
+        return RiskTerms(*jnp.broadcast_arrays(*terms))
+
+    return average(rule.leading), average(rule.correction), average(rule.next_order)
+
+
+def risk_given_context(
+    inputs: ArrayLike,
+    *,
+    num_steps: ArrayLike,
+    step_size: ArrayLike,
+    label_noise_std: ArrayLike,
+    decoding_noise_std: ArrayLike,
+    num_candidates: ArrayLike = 1,
+    eigenvalues: ArrayLike | None = None,
+    prior_variances: ArrayLike | None = None,
+) -> RiskTerms:
+    r"""Excess risk of the mean of N chains of T steps on given inputs, exactly.
+
+        E[R | X] = tr(H A^T Psi A^T) + (sigma^2 / n) tr(H Q G Q) + (tau^2 / N) tr(H S)
+
+    The average is over coefficients, label noise and decoding noise. Exact for any inputs and any diagonal H and Psi.
+
+    Args:
+        inputs: X, shape (n, d), finite.
+        num_steps: T >= 0; this and the following scalars may be arrays that broadcast, plain or traced.
+        step_size: eta, finite.
+        label_noise_std: sigma >= 0.
+        decoding_noise_std: tau >= 0.
+        num_candidates: N >= 1.
+        eigenvalues: diagonal of H, shape (d,), >= 0; ones if None.
+        prior_variances: diagonal of Psi, shape (d,) or a scalar, >= 0; 1/d if None.
+
+    Returns:
+        RiskTerms of the broadcast shape of the scalars.
+
+    Raises:
+        ValueError: an argument has the wrong shape or range.
+
+    Example:
+        >>> inputs = np.sqrt(2.0) * np.eye(2)  # X^T X / n = I: every step multiplies the error by 1 - eta
+        >>> risk = risk_given_context(
+        ...     inputs, num_steps=2, step_size=0.5, label_noise_std=0.0, decoding_noise_std=0.0, prior_variances=1.0
+        ... )
+        >>> round(float(risk.total), 10)  # 2 * (1/2)^4
+        0.125
+    """
+    shape = np.shape(inputs)
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"inputs must have shape (n, d) with n, d >= 1, got {shape}")
+    check_real("inputs", inputs)
+    dim = shape[1]
+    _check_chain(num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates)
+    eigenvalues = np.ones(dim) if eigenvalues is None else eigenvalues
+    prior_variances = np.full(dim, 1 / dim) if prior_variances is None else prior_variances
+    if np.shape(prior_variances) == ():
+        prior_variances = jnp.broadcast_to(prior_variances, dim)
+    for name, value in (("eigenvalues", eigenvalues), ("prior_variances", prior_variances)):
+        if np.shape(value) != (dim,):
+            raise ValueError(f"{name} must have shape ({dim},), one entry a column of inputs, got {np.shape(value)}")
+        check_real(name, value, minimum=0.0)
+    return evaluate(
+        _given_context_formula,
+        *(inputs, eigenvalues, prior_variances),
+        *(num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates),
+        core_dims=(2, 1, 1),
+        num_bits=_num_bits(num_steps),
+    )
+
+
+def _given_context_formula(
+    inputs,
+    eigenvalues,
+    prior_variances,
+    num_steps,
+    step_size,
+    label_noise_std,
+    decoding_noise_std,
+    num_candidates,
+    *,
+    num_bits,
+):
+    num_examples = inputs.shape[0]
+    values, vectors = jnp.linalg.eigh(inputs.T @ inputs / num_examples)
+    covariance = vectors.T @ (eigenvalues[:, None] * vectors)  # H in the eigenbasis of G
+    prior = vectors.T @ (prior_variances[:, None] * vectors)
+    steps, rate = num_steps[..., None], step_size[..., None]
+    _, label_noise, decoding_noise = _eigenvalue_functions(values, steps, rate, num_bits)
+    decay, _ = geometric_sum(1 - rate * values, steps, num_bits)
+    bias = jnp.einsum("...i,ij,...j->...", decay, covariance * prior, decay)
+    diagonal = eigenvalues @ vectors**2  # of `covariance`
+    terms = (
+        bias,
+        label_noise_std**2 / num_examples * jnp.sum(diagonal * label_noise, axis=-1),
+        decoding_noise_std**2 / num_candidates * jnp.sum(diagonal * decoding_noise, axis=-1),
+    )
+    return RiskTerms(*jnp.broadcast_arrays(*terms))
+
+
+def _eigenvalue_functions(eigenvalue: Array, num_steps: Array, step_size: Array, num_bits: int) -> tuple[Array, Array, Array]:
+    """The factors of bias, label noise and decoding noise as functions of one eigenvalue of G."""
+    ratio = 1 - step_size * eigenvalue
+    power, power_sum = geometric_sum(ratio, num_steps, num_bits)
+    _, square_sum = geometric_sum(ratio**2, num_steps, num_bits)
+    return power**2, eigenvalue * (step_size * power_sum) ** 2, square_sum
+
+
+def geometric_sum(ratio: Array, count: Array, num_bits: int) -> tuple[Array, Array]:
+    """``ratio**count`` and ``sum_{s<count} ratio**s`` for counts below ``2**num_bits``, elementwise.
+
+    By doubling, from the highest bit of the count down: no division, so that ratios near one and their derivatives are exact.
+    """
+    ratio, count = jnp.broadcast_arrays(ratio, count.astype(int))
+    power, total = jnp.ones_like(ratio), jnp.zeros_like(ratio)
+    for bit in reversed(range(num_bits)):
+        total, power = total * (1 + power), power**2
+        is_set = (count >> bit) & 1 == 1
+        total, power = jnp.where(is_set, 1 + ratio * total, total), jnp.where(is_set, ratio * power, power)
+    return power, total
+
+
+def _num_bits(num_steps: ArrayLike) -> int:
+    """Bits that hold every number of steps; a traced number may be anything an int32 holds."""
+    return 31 if isinstance(num_steps, jax.core.Tracer) else max(1, int(np.max(np.asarray(num_steps))).bit_length())
+
+
+def _check_chain(num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates) -> None:
+    check_count("num_steps", num_steps, minimum=0)
+    check_real("step_size", step_size)
+    check_real("label_noise_std", label_noise_std, minimum=0.0)
+    check_real("decoding_noise_std", decoding_noise_std, minimum=0.0)
+    check_count("num_candidates", num_candidates, minimum=1)

@@ -1,0 +1,46 @@
+"""Simulated test-time compute: transformers that solve in-context linear regression by noisy chains of thought.
+
+Every function works on one task and takes its key first; batches are the caller's :func:`jax.vmap`.
+"""
+
+from ttc_jax import aggregation, decoding, models, verifiers
+from ttc_jax.decoding import collapsed_candidates, rollout, rollout_candidates, sample_candidates
+from ttc_jax.risk import averaged_risk, collapsed_averaged_risk, excess_risk
+from ttc_jax.sweep import sweep
+from ttc_jax.tasks import (
+    BinaryPrior,
+    Context,
+    GaussianPrior,
+    GivenSpectrum,
+    Isotropic,
+    PowerLaw,
+    Task,
+    TaskConfig,
+    sample_context,
+    sample_task,
+)
+
+__all__ = [
+    "BinaryPrior",
+    "Context",
+    "GaussianPrior",
+    "GivenSpectrum",
+    "Isotropic",
+    "PowerLaw",
+    "Task",
+    "TaskConfig",
+    "aggregation",
+    "averaged_risk",
+    "collapsed_averaged_risk",
+    "collapsed_candidates",
+    "decoding",
+    "excess_risk",
+    "models",
+    "rollout",
+    "rollout_candidates",
+    "sample_candidates",
+    "sample_context",
+    "sample_task",
+    "sweep",
+    "verifiers",
+]

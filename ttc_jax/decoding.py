@@ -1,0 +1,275 @@
+"""Chains of thought: noise injected at every step, and faster forms of the same chain.
+
+    w_0 = initial state,   w_{t+1} = step(w_t) + decoding_noise_std * xi_t,   xi_t ~ N(0, I)
+
+A :class:`Decoder` says what ``step`` is. Three decoders take the same gradient step and give the same chain for the same
+key: :func:`full_attention` (the transformer reads the whole token matrix at every step; the reference),
+:func:`cached_attention` (the same transformer with cached keys and values) and :func:`gram` (the d x d recursion).
+:func:`collapsed_candidates` draws last states of that chain from their exact law, without walking it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from ttc_jax import _check
+from ttc_jax.models import linear_attention
+from ttc_jax.models.linear_attention import KeyValueCache, LinearAttentionParams
+from ttc_jax.normals import standard_normal
+from ttc_jax.tasks import Context
+from ttc_jax.tokens import check_context, context_tokens, read_state, state_token, token_size
+
+
+class Decoder(NamedTuple):
+    """How a chain moves; a model of one's own becomes a decoder by giving these two functions.
+
+    Attributes:
+        start: ``start(context, num_steps) -> (shared, memory)``. What is computed once a context: ``shared`` serves every
+            chain and never changes, ``memory`` is the initial memory of one chain (an empty tuple if there is none).
+        step: ``step(shared, memory, state) -> (next state before noise, memory)`` for one state (d,).
+    """
+
+    start: Callable[[Context, int], tuple[Any, Any]]
+    step: Callable[[Any, Any, Array], tuple[Array, Any]]
+
+
+def full_attention(params: LinearAttentionParams) -> Decoder:
+    """Append the state as a token, run the layer on the full token matrix, read the last column; O(l^2 e) a step."""
+
+    def start(context, num_steps):
+        tokens = context_tokens(context)
+        room = jnp.zeros((tokens.shape[0], num_steps), tokens.dtype)
+        return context.targets.shape[0], (jnp.concatenate([tokens, room], axis=1), jnp.asarray(tokens.shape[1]))
+
+    def step(num_examples, memory, state):
+        tokens, place = memory
+        tokens = jax.lax.dynamic_update_slice_in_dim(tokens, state_token(state)[:, None], place, axis=1)
+        output = linear_attention.apply(params, tokens, num_examples)
+        column = jax.lax.dynamic_index_in_dim(output, place, axis=1, keepdims=False)
+        return read_state(column), (tokens, place + 1)
+
+    return Decoder(start, step)
+
+
+def cached_attention(params: LinearAttentionParams) -> Decoder:
+    """Only the newest token attends, to cached keys and values of the context and of all earlier states; O(l e) a step."""
+
+    def start(context, num_steps):
+        num_examples, dim = context.inputs.shape
+        examples = linear_attention.cache_tokens(params, context_tokens(context))
+        room = jnp.zeros((num_steps, token_size(dim)), examples.keys.dtype)
+        return (examples, num_examples), (KeyValueCache(room, room), jnp.asarray(0))
+
+    def step(shared, memory, state):
+        examples, num_examples = shared
+        thoughts, place = memory
+        token = state_token(state)
+        output = linear_attention.apply_cached(params, (examples, thoughts), token, num_examples)
+        return read_state(output), (linear_attention.write(thoughts, params, token, place), place + 1)
+
+    return Decoder(start, step)
+
+
+def gram(step_size: ArrayLike) -> Decoder:
+    """The gradient step from the context's Gram matrix G = X^T X / n alone: w + step_size (X^T y / n - G w); O(d^2) a step."""
+
+    def start(context, num_steps):
+        del num_steps
+        return _gradient_map(context, step_size), ()
+
+    def step(shared, memory, state):
+        contraction, drift = shared
+        return contraction @ state + drift, memory
+
+    return Decoder(start, step)
+
+
+def rollout(
+    key: Array,
+    context: Context,
+    decoder: Decoder,
+    *,
+    num_steps: int,
+    decoding_noise_std: ArrayLike,
+    initial_state: Array | None = None,
+) -> Array:
+    """One chain.
+
+    Args:
+        key: one typed key; the noise of step t is array number t of :func:`ttc_jax.normals.standard_normal`.
+        context: inputs (n, d) and targets (n,).
+        decoder: how the chain moves.
+        num_steps: T >= 0, static.
+        decoding_noise_std: tau >= 0; may be traced.
+        initial_state: w_0, shape (d,); zeros (the mean of a centred prior) if None.
+
+    Returns:
+        States w_0 .. w_T, shape (T + 1, d); the last one is the candidate.
+
+    Raises:
+        ValueError: an argument has the wrong shape or range.
+
+    Example:
+        >>> from ttc_jax.tasks import TaskConfig, sample_task
+        >>> task = sample_task(jax.random.key(0), TaskConfig(dim=3, num_examples=8))
+        >>> rollout(jax.random.key(1), task.context, gram(0.4), num_steps=5, decoding_noise_std=0.1).shape
+        (6, 3)
+    """
+    start, walk = _walk(key, context, decoder, None, num_steps, decoding_noise_std, initial_state, lambda state: state)
+    return jnp.concatenate([start[None], walk])
+
+
+def rollout_candidates(
+    key: Array,
+    context: Context,
+    decoder: Decoder,
+    *,
+    num_candidates: int,
+    num_steps: int,
+    decoding_noise_std: ArrayLike,
+    initial_state: Array | None = None,
+    observe: Callable[[Array], Any] = lambda states: states,
+) -> Any:
+    """Independent chains of one context, walked side by side and observed at every step.
+
+    Only what ``observe`` returns is kept, so that a risk at every step of long chains costs no memory. The chains' noise comes
+    from one key, array t of shape (N, d) for step t: N is part of what fixes the numbers, T is not.
+
+    Args:
+        key: one typed key.
+        context: inputs (n, d) and targets (n,).
+        decoder: how each chain moves.
+        num_candidates: N >= 1, static.
+        num_steps: T >= 0, static.
+        decoding_noise_std: tau >= 0; may be traced.
+        initial_state: w_0 of every chain, shape (d,); zeros if None.
+        observe: function of the N states of one step, shape (N, d), to any tree of arrays.
+
+    Returns:
+        The observations of steps 0..T, stacked along a new leading axis of length T + 1.
+
+    Raises:
+        ValueError: an argument has the wrong shape or range.
+    """
+    num_candidates = _check.integer("num_candidates", num_candidates, minimum=1)
+    start, walk = _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, initial_state, observe)
+    return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), observe(start), walk)
+
+
+def sample_candidates(
+    key: Array,
+    context: Context,
+    decoder: Decoder,
+    *,
+    num_candidates: int,
+    num_steps: int,
+    decoding_noise_std: ArrayLike,
+    initial_state: Array | None = None,
+) -> Array:
+    """The last states of :func:`rollout_candidates`, shape (N, d), with nothing else kept."""
+    num_candidates = _check.integer("num_candidates", num_candidates, minimum=1)
+    return _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, initial_state, None)[0]
+
+
+def collapsed_candidates(
+    key: Array,
+    context: Context,
+    *,
+    step_size: ArrayLike,
+    num_candidates: int,
+    num_steps: int,
+    decoding_noise_std: ArrayLike,
+    initial_state: Array | None = None,
+) -> Array:
+    """Last states of noisy gradient-descent chains, drawn in one go from their exact Gaussian law given the context.
+
+    With A = I - eta X^T X / n:  w_T ~ N(A^T w_0 + eta sum_{s<T} A^s X^T y / n,  tau^2 sum_{s<T} A^{2s}), the powers and sums
+    by repeated doubling, so that T steps cost O(d^3 log T) a context and O(d^2) a candidate.
+
+    Args:
+        key: one typed key.
+        context: inputs (n, d) and targets (n,).
+        step_size: eta, finite; may be traced.
+        num_candidates: N >= 1, static.
+        num_steps: T >= 0, static.
+        decoding_noise_std: tau >= 0; may be traced.
+        initial_state: w_0, shape (d,); zeros if None.
+
+    Returns:
+        Candidates, shape (N, d).
+
+    Raises:
+        ValueError: an argument has the wrong shape or range.
+    """
+    num_candidates = _check.integer("num_candidates", num_candidates, minimum=1)
+    state, num_steps = _check_chain(context, num_steps, decoding_noise_std, initial_state)
+    _check.real("step_size", step_size)
+    contraction, drift = _gradient_map(context, step_size)
+    power, power_sum = _geometric_sum(contraction, num_steps)
+    mean = power @ state + power_sum @ drift
+    if num_steps == 0:
+        return jnp.broadcast_to(mean, (num_candidates, mean.size))
+    _, covariance = _geometric_sum(contraction @ contraction, num_steps)  # at least the identity: its s = 0 term
+    noise = standard_normal(key, (num_candidates, mean.size), dtype=mean.dtype)
+    return mean + decoding_noise_std * noise @ jnp.linalg.cholesky(covariance).T
+
+
+def _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, initial_state, observe):
+    """Walk one chain (num_candidates None) or several.
+
+    Returns the first state(s) and the observations of steps 1..T, or, with ``observe`` None, the last state(s) and None.
+    """
+    state, num_steps = _check_chain(context, num_steps, decoding_noise_std, initial_state)
+    shared, memory = decoder.start(context, num_steps)
+    step = decoder.step
+    if num_candidates is not None:
+        state = jnp.broadcast_to(state, (num_candidates, *state.shape))
+        memory = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_candidates, *jnp.shape(leaf))), memory)
+        step = jax.vmap(step, in_axes=(None, 0, 0))
+
+    def advance(carry, index):
+        state, memory = carry
+        moved, memory = step(shared, memory, state)
+        state = moved + decoding_noise_std * standard_normal(key, state.shape, index=index, dtype=state.dtype)
+        return (state, memory), None if observe is None else observe(state)
+
+    (last, _), walk = jax.lax.scan(advance, (state, memory), jnp.arange(num_steps))
+    return last if observe is None else state, walk
+
+
+def _check_chain(context, num_steps, decoding_noise_std, initial_state):
+    check_context(context)
+    num_steps = _check.integer("num_steps", num_steps, minimum=0)
+    _check.real("decoding_noise_std", decoding_noise_std, minimum=0.0)
+    dim = context.inputs.shape[1]
+    if initial_state is None:
+        return jnp.zeros(dim, context.inputs.dtype), num_steps
+    _check.shape("initial_state", initial_state, (dim,))
+    return jnp.asarray(initial_state, context.inputs.dtype), num_steps
+
+
+def _gradient_map(context: Context, step_size: ArrayLike) -> tuple[Array, Array]:
+    """The step as an affine map w -> contraction @ w + drift."""
+    num_examples, dim = context.inputs.shape
+    rate = jnp.asarray(step_size, context.inputs.dtype) / num_examples
+    gram_matrix = context.inputs.T @ context.inputs
+    return jnp.eye(dim, dtype=gram_matrix.dtype) - rate * gram_matrix, rate * (context.inputs.T @ context.targets)
+
+
+def _geometric_sum(matrix: Array, count: int) -> tuple[Array, Array]:
+    """``matrix**count`` and ``sum_{s<count} matrix**s``, reading the bits of the static count from the top."""
+    identity = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
+    power, total = identity, jnp.zeros_like(matrix)
+    for bit in f"{count:b}":
+        total = total + power @ total
+        power = power @ power
+        if bit == "1":
+            total = identity + matrix @ total
+            power = matrix @ power
+    return power, total

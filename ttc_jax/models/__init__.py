@@ -1,0 +1,1 @@
+"""Transformers that read a context as tokens and emit the next state of a chain."""

@@ -1,0 +1,127 @@
+"""One linear self-attention layer, and the parameters that make it a gradient step.
+
+    f(Z) = Z + V Z (Z^T W Z) / n
+
+with tokens Z (e, l), value matrix V (e, e), key-query matrix W (e, e) and n the number of examples. With the parameters of
+:func:`gradient_step` the last column, a state w, becomes w + (step_size / n) X^T (y - X w): one step of gradient descent on
+the squared error of the context. State columns score zero against each other, so a chain may append every state as a token.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from ttc_jax import _check
+from ttc_jax.tokens import blocks, token_size
+
+
+class LinearAttentionParams(NamedTuple):
+    """Weights of the layer: ``value`` V (e, e) and ``key_query`` W (e, e)."""
+
+    value: Array
+    key_query: Array
+
+
+class KeyValueCache(NamedTuple):
+    """What attention needs of the tokens already read, one row a token: ``keys`` W^T z (l, e) and ``values`` V z (l, e)."""
+
+    keys: Array
+    values: Array
+
+
+def gradient_step(dim: int, step_size: ArrayLike, dtype=None) -> LinearAttentionParams:
+    """Parameters whose forward pass is one gradient step of size ``step_size``.
+
+    Args:
+        dim: number of coefficients d.
+        step_size: eta, finite; may be traced.
+        dtype: floating dtype; the session's default if None.
+
+    Raises:
+        ValueError: dim is not a positive integer, or step_size is not finite.
+
+    Source: von Oswald et al., "Transformers learn in-context by gradient descent" (2023), Proposition 1.
+    """
+    dim = _check.integer("dim", dim, minimum=1)
+    _check.real("step_size", step_size)
+    return preconditioned_step(jnp.asarray(step_size) * jnp.eye(dim, dtype=dtype))
+
+
+def preconditioned_step(preconditioner: Array) -> LinearAttentionParams:
+    """Parameters whose forward pass is ``w + preconditioner @ X^T (y - X w) / n``.
+
+    Args:
+        preconditioner: P, shape (d, d); ``step_size * identity`` gives plain gradient descent.
+
+    Raises:
+        ValueError: the preconditioner is not square or not finite.
+    """
+    _check.shape("preconditioner", preconditioner, (None, None))
+    dim = preconditioner.shape[0]
+    _check.shape("preconditioner", preconditioner, (dim, dim))
+    _check.finite("preconditioner", preconditioner)
+    inputs, target, state, flag = blocks(dim)
+    zeros = jnp.zeros((token_size(dim), token_size(dim)), preconditioner.dtype)
+    key_query = zeros.at[inputs, state].set(jnp.eye(dim, dtype=preconditioner.dtype)).at[target, flag].set(-1.0)
+    return LinearAttentionParams(value=zeros.at[state, inputs].set(-preconditioner), key_query=key_query)
+
+
+def apply(params: LinearAttentionParams, tokens: Array, num_examples: int) -> Array:
+    """Forward pass f(Z) of the full token matrix.
+
+    Args:
+        params: weights.
+        tokens: Z, shape (e, l).
+        num_examples: n, the number of example columns (not of all columns).
+
+    Returns:
+        f(Z), shape (e, l).
+
+    Raises:
+        ValueError: tokens and params have different numbers of rows, or num_examples is not a positive integer.
+    """
+    _check_size(params, tokens)
+    num_examples = _check.integer("num_examples", num_examples, minimum=1)
+    scores = tokens.T @ params.key_query @ tokens  # (l, l)
+    return tokens + params.value @ tokens @ scores / num_examples
+
+
+def cache_tokens(params: LinearAttentionParams, tokens: Array) -> KeyValueCache:
+    """Keys and values of tokens (e, l), computed once."""
+    _check_size(params, tokens)
+    return KeyValueCache(keys=tokens.T @ params.key_query, values=tokens.T @ params.value.T)
+
+
+def apply_cached(params: LinearAttentionParams, caches: tuple[KeyValueCache, ...], token: Array, num_examples: int) -> Array:
+    """The column of f(Z) that belongs to one query token, from cached keys and values.
+
+    Args:
+        params: weights.
+        caches: keys and values of every token of Z but the query itself, in any number of pieces.
+        token: the query, shape (e,).
+        num_examples: n, the number of example columns.
+
+    Returns:
+        Column of f(Z), shape (e,).
+    """
+    own = cache_tokens(params, token[:, None])
+    attended = sum((cache.keys @ token) @ cache.values for cache in (*caches, own))
+    return token + attended / num_examples
+
+
+def write(cache: KeyValueCache, params: LinearAttentionParams, token: Array, place: Array) -> KeyValueCache:
+    """``cache`` with the key and value of ``token`` (e,) at row ``place``."""
+    new = cache_tokens(params, token[:, None])
+    update = jax.lax.dynamic_update_slice_in_dim
+    return KeyValueCache(*(update(rows, row, place, axis=0) for rows, row in zip(cache, new, strict=True)))
+
+
+def _check_size(params: LinearAttentionParams, tokens: Array) -> None:
+    size = params.value.shape[0]
+    _check.shape("key_query", params.key_query, (size, size))
+    _check.shape("tokens", tokens, (size, None))
