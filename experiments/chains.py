@@ -49,7 +49,7 @@ class ChainConfig:
     decoder: Literal["cached", "full", "gram", "collapsed"] = "cached"
     """Form of the chain: the transformer with cached keys, the transformer on the full token matrix, the Gram recursion,
     or last states drawn from their exact law."""
-    chunk_size: int = 256
+    chunk_size: int = 64
     """Tasks evaluated together; bounds the memory."""
 
 

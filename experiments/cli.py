@@ -187,7 +187,8 @@ def _progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
     try:
         yield update
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _report(folder: Path) -> int:
@@ -234,3 +235,7 @@ def _one_line(box: str) -> str:
         elif paragraph:
             break
     return " ".join(paragraph)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -95,9 +95,7 @@ def curve(axes: Axes, data: xr.Dataset, dim: str, *, color: Any, marker: str, la
         )
 
 
-def key(
-    figure: Figure, axes: Axes, title: str, *, marks: Mapping[str, Mapping[str, Any]] | None = None, ncols: int = 6
-) -> None:
+def key(figure: Figure, axes: Axes, title: str, *, marks: Mapping[str, Mapping[str, Any]] | None = None) -> None:
     """One legend below the panels: the curves of ``axes``, what lines and points mean, and any further ``marks``."""
     handles, labels = axes.get_legend_handles_labels()
     meanings: dict[str, Mapping[str, Any]] = {
@@ -106,4 +104,5 @@ def key(
         **(marks or {}),
     }
     handles += [Line2D([], [], **{"color": "0.3", **look}) for look in meanings.values()]
+    ncols = int(figure.get_figwidth() / 1.6)  # columns as wide as the longest words
     figure.legend(handles, [*labels, *meanings], title=title, loc="outside lower center", ncols=ncols)

@@ -10,8 +10,9 @@ program. That makes every order of forward and reverse differentiation work.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -35,7 +36,7 @@ def evaluate(formula: Callable[..., Any], *arrays: Any, core_dims: tuple[int, ..
     formula = _with_static(formula, tuple(static.items()))
     is_traced = [isinstance(array, jax.core.Tracer) for array in arrays]
     if not any(is_traced):
-        with jax.enable_x64(True):
+        with _double_precision():
             result = _compiled(formula)(*(np.asarray(array, np.float64) for array in arrays))
             return jax.tree.map(lambda leaf: np.asarray(leaf)[()], result)
 
@@ -50,12 +51,19 @@ def evaluate(formula: Callable[..., Any], *arrays: Any, core_dims: tuple[int, ..
     return _differentiable(of_variables, tuple(is_core))(*variables)
 
 
+@contextlib.contextmanager
+def _double_precision() -> Iterator[None]:
+    """Float64 operations, and broadcasting even where the session forbids it between ranks."""
+    with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
+        yield
+
+
 def _differentiable(function: Callable[..., Any], is_core: tuple[bool, ...]) -> Callable[..., Any]:
     """``function`` traced in float64 on arguments of the session's dtype, with derivatives traced in the same way."""
 
     @jax.custom_jvp
     def call(*values):
-        with jax.enable_x64(True):
+        with _double_precision():
             result = function(*(jax.lax.convert_element_type(value, jnp.float64) for value in values))
         return jax.tree.map(lambda leaf: leaf.astype(float), result)
 

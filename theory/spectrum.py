@@ -38,7 +38,8 @@ def spectral_rule(dim: Array, num_examples: Array) -> SpectralRule:
     and what is left is O(1/d^3). The last line solves the loop equation of the real Wishart ensemble to second order. All
     three are taken at t_k = k pi / (K + 1). For the first, these nodes and one at x = 0 of weight 1 / sum_{i=0..K} gamma^-i
     form a Gauss-Radau rule of the whole law, atom included: exact for polynomials up to degree 2 K, on either side of
-    gamma = 1, with positive weights. The others are exact up to degree K, through the Chebyshev coefficients of f.
+    gamma = 1, with positive weights. The others are exact up to degree K, through the Chebyshev coefficients of f; rounding
+    limits the next order to about 1e-8 of the largest |f|.
 
     Args:
         dim: d, any broadcastable shape.

@@ -118,7 +118,7 @@ def _centre_and_scale(dim: Array, num_examples: Array) -> tuple[Array, Array]:
 
 def _divergence_formula(dim, num_examples, step_size, *, coefficients):
     centre, scale = _centre_and_scale(dim, num_examples)
-    return jnp.exp(_log_tail((2 * num_examples / step_size - centre) / scale, coefficients))
+    return jnp.exp(jnp.minimum(_log_tail((2 * num_examples / step_size - centre) / scale, coefficients), 0.0))
 
 
 def _stable_step_formula(dim, num_examples, probability, *, coefficients):
@@ -132,9 +132,10 @@ def _stable_step_formula(dim, num_examples, probability, *, coefficients):
 
     bracket = tuple(jnp.full_like(target, end) for end in _DOMAIN)
     low, _ = jax.lax.fori_loop(0, 60, halve, bracket)
-    # One Newton step from the fixed root makes the quantile differentiable in the probability.
-    root = jax.lax.stop_gradient(low)
-    value, slope = jax.jvp(lambda point: _log_tail(point, coefficients), (root,), (jnp.ones_like(root),))
-    quantile = root - (jax.lax.stop_gradient(value) - target) / jax.lax.stop_gradient(slope)
+    # Newton steps from the fixed root carry its derivatives in the probability: two steps, up to the third.
+    quantile = jax.lax.stop_gradient(low)
+    for _ in range(2):
+        value, slope = jax.jvp(lambda point: _log_tail(point, coefficients), (quantile,), (jnp.ones_like(quantile),))
+        quantile = quantile - (value - target) / slope
     centre, scale = _centre_and_scale(dim, num_examples)
     return 2 * num_examples / (centre + scale * quantile)

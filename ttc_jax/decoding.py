@@ -217,7 +217,7 @@ def collapsed_candidates(
         return jnp.broadcast_to(mean, (num_candidates, mean.size))
     _, covariance = _geometric_sum(contraction @ contraction, num_steps)  # at least the identity: its s = 0 term
     noise = standard_normal(key, (num_candidates, mean.size), dtype=mean.dtype)
-    return mean + decoding_noise_std * noise @ jnp.linalg.cholesky(covariance).T
+    return mean[None, :] + decoding_noise_std * noise @ jnp.linalg.cholesky(covariance).T
 
 
 def _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, initial_state, observe):
@@ -226,7 +226,7 @@ def _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, 
     Returns the first state(s) and the observations of steps 1..T, or, with ``observe`` None, the last state(s) and None.
     """
     state, num_steps = _check_chain(context, num_steps, decoding_noise_std, initial_state)
-    shared, memory = decoder.start(context, num_steps)
+    shared, memory = decoder.start(context, max(num_steps, 1))  # a loop of no steps is traced all the same
     step = decoder.step
     if num_candidates is not None:
         state = jnp.broadcast_to(state, (num_candidates, *state.shape))

@@ -226,6 +226,6 @@ def sample_context(
     dtype = coefficients.dtype
     # The standard normal inputs and the label noise come from one key as one block of n rows and d + 1 columns.
     draws = standard_normal(key, (num_examples, dim + 1), dtype=dtype)
-    inputs = draws[:, :dim] * jnp.sqrt(eigenvalues)
+    inputs = draws[:, :dim] * jnp.sqrt(eigenvalues)[None, :]
     targets = inputs @ coefficients + label_noise_std * draws[:, dim]
     return Context(inputs, targets)

@@ -83,7 +83,7 @@ def draw(data: xr.Dataset) -> Figure:
         panel.set_xticks([], minor=True)
         panel.set_xlabel(figures.AXIS_LABELS["num_steps"])
     marks = {f"{variable} best length": look for variable, look in BEST_MARKS.items()}
-    figures.key(figure, axes[0], figures.AXIS_LABELS["decoding_noise_std"], marks=marks, ncols=4)
+    figures.key(figure, axes[0], figures.AXIS_LABELS["decoding_noise_std"], marks=marks)
     return figure
 
 

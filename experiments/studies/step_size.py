@@ -41,21 +41,32 @@ def draw(data: xr.Dataset) -> Figure:
     for length, color, marker in zip(lengths, figures.ordered_colors(len(lengths)), figures.MARKERS, strict=False):
         figures.curve(panel, data.sel(num_steps=length), "step_size", color=color, marker=marker, label=f"{length}")
     finite, infinite = edges(data)
-    right = max(float(data["step_size"].max()), infinite) * 1.03
+    right = max(float(data["step_size"].max()), infinite) * 1.06
     panel.axvspan(finite, right, color="0.93", zorder=0)
     panel.axvline(finite, color="0.3", linestyle=":")
     panel.axvline(infinite, color="0.3", linestyle="--", linewidth=0.9)
     panel.set(xlim=(0, right), yscale="log", xlabel=figures.AXIS_LABELS["step_size"], ylabel=figures.RISK_LABEL)
-    judged = data["predicted"].where(data["judged"] == 1, drop=True)
-    low, high = float(judged.min()), float(judged.max())  # what diverges leaves the picture
-    panel.set_ylim(0.7 * low, 5 * high)
+    low, high = float(data["predicted"].min()), float(data["predicted"].max())  # what diverges leaves the picture
+    panel.set_ylim(0.7 * low, 8 * high)
     figures.plain_log_ticks(panel)
-    for edge, words in ((finite, "one context in a million diverges"), (infinite, "edge for $d \\to \\infty$")):
+    for edge, words, side in (
+        (finite, "one context in a million diverges", "right"),
+        (infinite, "edge for $d \\to \\infty$", "left"),
+    ):
         panel.annotate(
-            words, (edge, 0.98), xycoords=("data", "axes fraction"), xytext=(-3, 0), textcoords="offset points",
-            rotation=90, ha="right", va="top", fontsize=8, color="0.3",
-        )  # fmt: skip
-    figures.key(figure, panel, figures.AXIS_LABELS["num_steps"] + "; hollow points lie beyond the stable range", ncols=5)
+            words,
+            (edge, 0.98),
+            xycoords=("data", "axes fraction"),
+            xytext=(-3 if side == "right" else 3, 0),
+            textcoords="offset points",
+            rotation=90,
+            ha=side,
+            va="top",
+            fontsize=8,
+            color="0.3",
+        )
+    marks = {"not judged": {"marker": "o", "linestyle": "--", "linewidth": 0.8, "markersize": 4, "markerfacecolor": "white"}}
+    figures.key(figure, panel, figures.AXIS_LABELS["num_steps"], marks=marks)
     return figure
 
 

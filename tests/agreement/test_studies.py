@@ -1,0 +1,100 @@
+"""Theory against simulation: every study at its quick preset, every form of the chain, and simulations that are wrong."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+import theory
+import ttc_jax
+from experiments import chains, studies, study
+from experiments.agreement import judge
+from tests.statistics import agrees
+from ttc_jax import decoding
+
+CHAIN = {"num_steps": 8, "step_size": 0.35, "label_noise_std": 0.5, "decoding_noise_std": 0.05, "num_candidates": 4}
+
+
+@pytest.mark.parametrize("name", studies.names())
+def test_quick_preset_agrees_and_rejects_every_control(name):
+    one = studies.load(name)
+    verdict = judge(study.run(one, one.presets["quick"], seed=0))
+    assert verdict.outcome == "agrees", verdict
+    assert verdict.accepted_controls == []
+    assert len(verdict.controls) == 5
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("decoder", ["gram", "collapsed"])
+def test_faster_forms_agree_too(decoder, seed):
+    one = studies.load("averaging")
+    verdict = judge(study.run(one, replace(one.presets["quick"], decoder=decoder), seed))
+    assert verdict.outcome == "agrees", verdict
+
+
+@pytest.mark.parametrize("sizes", [(10, 80), (30, 20), (16, 16)])
+def test_other_shapes_agree(sizes):
+    dim, num_examples = sizes
+    step = float(theory.largest_stable_step(dim, num_examples))
+    config = chains.ChainConfig(
+        num_tasks=6000,
+        dim=dim,
+        num_examples=num_examples,
+        step_size=(0.4 * step, step),
+        num_steps=(1, 4, 12),
+        num_candidates=(1, 8),
+        decoder="gram",
+    )
+    verdict = judge(study.run(studies.load("averaging"), config, seed=0))
+    assert verdict.outcome == "agrees", verdict
+
+
+def test_a_chain_with_another_step_size_is_noticed(monkeypatch):
+    monkeypatch.setattr(chains, "_decoder", lambda name, dim, step_size: decoding.gram(1.1 * step_size))
+    chains._measurement.cache_clear()
+    one = studies.load("averaging")
+    verdict = judge(study.run(one, replace(one.presets["quick"], decoder="gram"), seed=0))
+    chains._measurement.cache_clear()
+    assert verdict.outcome == "disagrees"
+
+
+def test_exact_risk_given_context_averages_to_the_expected_risk():
+    keys = jax.random.split(jax.random.key(4), 20_000)
+    config = ttc_jax.TaskConfig(12, 30)
+    inputs = jax.vmap(lambda key: ttc_jax.sample_task(key, config).context.inputs)(keys)
+    given = jax.jit(jax.vmap(lambda one: theory.risk_given_context(one, **CHAIN)))(inputs)
+    expected = theory.expected_risk(12, 30, **CHAIN)
+    neglected = theory.expected_risk_next_order(12, 30, **CHAIN)
+    for simulated, term, further in zip(given, expected, neglected, strict=True):
+        samples = np.asarray(simulated, dtype=np.float64)[:, None]
+        assert agrees(samples, [term + further])
+        assert not agrees(samples, [1.05 * term])
+
+
+def test_simulated_chains_have_the_risk_of_their_context():
+    """Given one context, with coefficients and noises redrawn: exact, whatever the context and the spectrum."""
+    eigenvalues, prior = np.array([1.0, 0.5, 0.25, 0.125]), np.array([1.0, 0.2, 0.4, 0.1])
+    config = ttc_jax.TaskConfig(4, 6, ttc_jax.GivenSpectrum(eigenvalues), ttc_jax.GaussianPrior(prior))
+    inputs = ttc_jax.sample_task(jax.random.key(8), config).context.inputs
+
+    def risk(key):
+        task_key, noise_key, chain_key = jax.random.split(key, 3)
+        task = ttc_jax.sample_task(task_key, config)
+        noise = CHAIN["label_noise_std"] * jax.random.normal(noise_key, (6,))
+        task = task._replace(context=ttc_jax.Context(inputs, inputs @ task.coefficients + noise))
+        candidates = ttc_jax.sample_candidates(
+            chain_key,
+            task.context,
+            decoding.gram(CHAIN["step_size"]),
+            num_candidates=CHAIN["num_candidates"],
+            num_steps=CHAIN["num_steps"],
+            decoding_noise_std=CHAIN["decoding_noise_std"],
+        )
+        return ttc_jax.excess_risk(ttc_jax.aggregation.mean(candidates), task)
+
+    risks = np.asarray(jax.jit(jax.vmap(risk))(jax.random.split(jax.random.key(9), 40_000)))[:, None]
+    predicted = theory.risk_given_context(np.asarray(inputs), eigenvalues=eigenvalues, prior_variances=prior, **CHAIN)
+    assert agrees(risks, [predicted.total])
+    for wrong in (0.95 * predicted.total, 1.05 * predicted.total, *(predicted.total - term for term in predicted)):
+        assert not agrees(risks, [wrong])

@@ -1,0 +1,93 @@
+"""The verdict on made-up results whose right verdict is known."""
+
+import math
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import stats
+
+from experiments.agreement import judge
+
+TERMS = {"bias": 0.6, "label_noise": 0.3, "decoding_noise": 0.1}
+
+
+def results(measured_over_predicted=1.0, standard_error=0.01, model_error=0.0, judged=True, num=20, rng=None):
+    """`num` points whose prediction is one; measurements scatter by their standard error if a generator is given."""
+    ones = np.ones(num)
+    noise = 0 if rng is None else standard_error * rng.normal(size=num)
+    variables = {
+        "measured": measured_over_predicted * ones + noise,
+        "standard_error": standard_error * ones,
+        "predicted": ones,
+        "model_error": model_error * ones,
+        "judged": np.broadcast_to(judged, num).astype(np.int8),
+        **{f"predicted_{name}": size * ones for name, size in TERMS.items()},
+    }
+    return xr.Dataset({name: ("num_steps", value) for name, value in variables.items()}, {"num_steps": np.arange(num)})
+
+
+def test_a_true_prediction_agrees_and_wrong_ones_are_noticed():
+    verdict = judge(results())
+    assert verdict.outcome == "agrees"
+    assert verdict.num_points == 20
+    assert verdict.threshold == pytest.approx(stats.norm.isf(1e-3 / 40))
+    assert set(verdict.controls) == {
+        "5% too large",
+        "5% too small",
+        "without bias",
+        "without label noise",
+        "without decoding noise",
+    }
+    assert verdict.controls["5% too large"] == pytest.approx(5.0)
+    assert verdict.controls["without decoding noise"] == pytest.approx(10.0)
+    assert verdict.accepted_controls == []
+
+
+def test_a_wrong_prediction_disagrees_and_its_worst_point_is_named():
+    data = results()
+    data["measured"][7] = 1.06
+    verdict = judge(data)
+    assert verdict.outcome == "disagrees"
+    assert verdict.worst_point == {"num_steps": 7}
+    assert verdict.largest_z == pytest.approx(6.0)
+
+
+def test_too_few_tasks_are_inconclusive():
+    verdict = judge(results(standard_error=0.02))
+    assert verdict.outcome == "inconclusive"
+    assert verdict.accepted_controls == ["5% too large", "5% too small"]
+
+
+def test_model_error_widens_the_tolerance_as_the_formula_says():
+    verdict = judge(results(1.05, standard_error=0.003, model_error=0.004))
+    assert verdict.largest_z == pytest.approx(0.05 / 0.005)
+
+
+def test_points_outside_the_regime_are_not_judged():
+    data = results(judged=np.arange(20) != 3)
+    data["measured"][3] = 17.0
+    verdict = judge(data)
+    assert verdict.outcome == "agrees"
+    assert verdict.num_points == 19
+    nothing = judge(results(judged=False))
+    assert nothing.outcome == "inconclusive"
+    assert nothing.num_points == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_measurement_that_is_no_number_disagrees(value):
+    data = results()
+    data["measured"][0] = value
+    assert judge(data).outcome == "disagrees"
+
+
+def test_false_alarms_are_as_rare_as_promised(rng):
+    alarms = sum(judge(results(rng=rng)).outcome == "disagrees" for _ in range(3000))
+    assert alarms <= stats.binom.isf(1e-4, 3000, 1e-3)
+
+
+def test_verdict_is_plain_data():
+    values = judge(results()).as_dict()
+    assert values["outcome"] == "agrees"
+    assert all(math.isfinite(z) for z in values["controls"].values())

@@ -1,0 +1,227 @@
+"""The command line: what a run leaves, what it says, and what careless use gets in return."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from experiments import cli, results, studies
+from experiments.errors import UserError
+from ttc_jax.sweep import Moments
+
+SMALL = ["--num-tasks", "40", "--num-steps", "0", "3", "--decoding-noise-std", "0.1", "--num-candidates", "1", "2"]
+FILES = ["data.nc", "figure.pdf", "figure.png", "verdict.json"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def files(folder):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def test_list_names_every_study_and_its_question(capsys):
+    assert cli.main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == studies.names()
+    assert all(line.endswith("?") for line in lines)
+
+
+def test_doctor_says_versions_and_devices(capsys):
+    assert cli.main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^jax +\d+\.\d+", said, re.MULTILINE)
+    assert "float64" in said
+    assert "cpu" in said or "gpu" in said or "tpu" in said
+
+
+@pytest.mark.parametrize("study", studies.names())
+def test_a_run_leaves_labelled_results_a_figure_and_a_verdict(study, capsys):
+    assert cli.main(["run", study, *SMALL, "--seed", "3", "--out", "here"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{study}: ")
+    assert "too few" in said.err
+    assert files(f"here/{study}") == FILES
+    data = xr.load_dataset(f"here/{study}/data.nc")
+    assert data["measured"].dims == ("step_size", "label_noise_std", "decoding_noise_std", "num_steps", "num_candidates")
+    assert data["num_candidates"].to_numpy().tolist() == [1, 2]
+    assert {"measured", "standard_error", "predicted", "model_error", "predicted_bias"} <= set(data)
+    assert np.isfinite(data["measured"]).all()
+    assert data.attrs["seed"] == 3
+    assert json.loads(data.attrs["config"])["num_tasks"] == 40
+    assert "jax" in json.loads(data.attrs["versions"])
+    verdict = json.loads(Path(f"here/{study}/verdict.json").read_text())
+    assert verdict["outcome"] == "inconclusive"
+    assert verdict["decoder"] == "cached"
+    assert verdict["accepted_controls"]
+    assert Path(f"here/{study}/figure.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("decoder", ["full", "gram", "collapsed"])
+def test_the_decoder_is_chosen_and_recorded(decoder):
+    assert cli.main(["run", "averaging", *SMALL]) == 0
+    assert cli.main(["run", "averaging", *SMALL, "--decoder", decoder, "--out", "other"]) == 0
+    assert json.loads(Path("other/averaging/verdict.json").read_text())["decoder"] == decoder
+    cached, chosen = (results.read(Path(f"{out}/averaging"))["measured"].to_numpy() for out in ("results", "other"))
+    if decoder == "collapsed":  # the same law, other draws
+        assert not np.allclose(cached, chosen, rtol=1e-3)
+    else:
+        np.testing.assert_allclose(cached, chosen, rtol=1e-4)
+
+
+def test_the_same_command_gives_the_same_numbers_and_may_be_repeated():
+    command = ["run", "averaging", *SMALL, "--seed", "5"]
+    assert cli.main(command) == 0
+    first = results.read(Path("results/averaging"))
+    assert cli.main([*command, "--preset", "quick"]) == 0
+    xr.testing.assert_equal(first, results.read(Path("results/averaging")))
+    assert cli.main([*command[:-1], "6", "--out", "other"]) == 0
+    assert not np.allclose(first["measured"], results.read(Path("other/averaging"))["measured"], rtol=1e-3)
+
+
+def test_other_results_are_not_overwritten_unasked(capsys):
+    assert cli.main(["run", "averaging", *SMALL]) == 0
+    before = Path("results/averaging/data.nc").read_bytes()
+    assert cli.main(["run", "averaging", *SMALL, "--seed", "1"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "seed" in said
+    assert "--overwrite" in said
+    assert Path("results/averaging/data.nc").read_bytes() == before
+    assert cli.main(["run", "averaging", *SMALL, "--seed", "1", "--overwrite"]) == 0
+    assert Path("results/averaging/data.nc").read_bytes() != before
+    assert files("results/averaging") == FILES
+
+
+def test_an_unsafe_step_is_warned_about_with_both_numbers(capsys):
+    assert cli.main(["run", "averaging", *SMALL, "--step-size", "0.6557"]) == 0
+    said = capsys.readouterr().err
+    assert "0.6557 (0.051)" in said
+    assert "largest stable step size is 0.4901" in said
+    verdict = json.loads(Path("results/averaging/verdict.json").read_text())
+    assert verdict["num_points"] == 0
+    assert len(verdict["warnings"]) == 1
+
+
+def test_a_wrong_prediction_exits_with_one(monkeypatch, capsys):
+    study = studies.load("averaging")
+    true = study.predict
+
+    def wrong(config):
+        prediction = true(config)
+        return replace(prediction, terms={**prediction.terms, "bias": prediction.terms["bias"] + 1.0})
+
+    monkeypatch.setattr("experiments.studies.averaging.STUDY", replace(study, predict=wrong))
+    assert cli.main(["run", "averaging", *SMALL]) == 1
+    assert "averaging: disagrees" in capsys.readouterr().out
+
+
+def test_report_is_one_page_without_outside_references():
+    for study in studies.names():
+        cli.main(["run", study, *SMALL])
+    assert cli.main(["report", "results"]) == 0
+    page = Path("results/report.html").read_text()
+    for study in studies.names():
+        assert f"id={study}" in page
+        assert studies.load(study).question in page
+    assert page.count("data:image/svg+xml;base64,") == 2 * len(studies.names())
+    assert not re.search(r"(src|href)=['\"]?(http|//|/)", page)
+    assert "control: 5% too large" in page
+
+
+def test_interruption_writes_nothing(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Moments, "of", interrupted)
+    assert cli.main(["run", "averaging", *SMALL]) == 130
+    assert files("results/averaging") == []
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+RUN = ["run", "averaging"]
+BAD = [
+    (["run", "nonsense"], "'nonsense'"),
+    (["run"], "STUDY"),
+    ([], "subcommand|Expected"),
+    (["walk"], "walk"),
+    ([*RUN, "--preset", "huge"], "'huge'"),
+    ([*RUN, "--seed", "-1"], "seed .* -1"),
+    ([*RUN, "--num-tasks", "many"], "num-tasks.*'many'"),
+    ([*RUN, "--num-tasks", "1"], "num_tasks .* 1"),
+    ([*RUN, "--num-tasks", "12.5"], "num-tasks.*'12.5'"),
+    ([*RUN, "--dim", "0"], "dim .* 0"),
+    ([*RUN, "--num-examples", "-4"], "num_examples .* -4"),
+    ([*RUN, "--num-candidates", "0"], "num_candidates .* 0"),
+    ([*RUN, "--num-candidates"], "num_candidates .* none"),
+    ([*RUN, "--num-candidates", "2", "2"], r"num_candidates .* \[2, 2\]"),
+    ([*RUN, "--num-steps", "-1"], "num_steps .* -1"),
+    ([*RUN, "--step-size", "nan"], "step_size .* nan"),
+    ([*RUN, "--step-size", "0"], "step_size .* 0"),
+    ([*RUN, "--label-noise-std", "-0.5"], "label_noise_std .* -0.5"),
+    ([*RUN, "--decoding-noise-std", "inf"], "decoding_noise_std .* inf"),
+    ([*RUN, "--chunk-size", "0"], "chunk_size .* 0"),
+    ([*RUN, "--decoder", "oracle"], "'oracle'"),
+    ([*RUN, "--colour", "red"], "--colour"),
+    ([*RUN, "--out", "/proc/nowhere"], "out .* /proc/nowhere"),
+    (["report", "nowhere"], "DIR .* nowhere"),
+    (["report"], "report"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "pattern"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_bad_input_is_one_line_and_exit_status_two(arguments, pattern, capsys, tmp_path):
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith("ttc: ")
+    assert re.search(pattern, line), line
+    assert not list(tmp_path.rglob("*.*"))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "foreign"])
+def test_damaged_results_are_named_and_kept(damage, capsys):
+    cli.main(["run", "averaging", *SMALL])
+    path = Path("results/averaging/data.nc")
+    whole = path.read_bytes()
+    path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"x" * 5000, "foreign": b""}[damage])
+    if damage == "foreign":
+        path.unlink()
+        xr.Dataset({"x": ("y", [1.0])}).to_netcdf(path, engine="h5netcdf")
+    damaged = path.read_bytes()
+    capsys.readouterr()
+    for command in (["report", "results"], ["run", "averaging", *SMALL]):
+        assert cli.main(command) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "results/averaging/data.nc must be" in line
+        assert path.read_bytes() == damaged
+    assert not Path("results/report.html").exists()
+
+
+def test_a_bug_is_not_disguised_as_bad_input(monkeypatch):
+    def broken(*_, **__):
+        raise ValueError("a defect of the program")
+
+    monkeypatch.setattr("experiments.chains.ttc_jax.sweep", broken)
+    with pytest.raises(ValueError, match="a defect"):
+        cli.main(["run", "averaging", *SMALL])
+
+
+def test_unknown_study_is_a_user_error():
+    with pytest.raises(UserError, match="averaging, chain-length, step-size"):
+        studies.load("../secrets")
+
+
+def test_the_installed_command_shows_help_of_a_study():
+    command = [sys.executable, "-m", "experiments.cli", "run", "averaging", "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout
+    for option in ("--preset", "--seed", "--out", "--decoder", "--num-steps", "--label-noise-std"):
+        assert option in said

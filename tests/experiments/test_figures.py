@@ -1,0 +1,53 @@
+"""Figures name their axes, keep their texts apart, and survive unusual grids."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from experiments import figures, studies, study
+
+SETTINGS = {
+    "quick grid": {},
+    "one point": {"step_size": (0.3,), "decoding_noise_std": (0.1,), "num_steps": (3,), "num_candidates": (1,)},
+    "many noises": {"decoding_noise_std": tuple(np.linspace(0.01, 0.3, 8)), "num_candidates": (1,)},
+    "all unsafe": {"step_size": (0.68,)},
+}
+
+
+def drawn(name, settings):
+    one = studies.load(name)
+    config = replace(one.presets["quick"], num_tasks=64, **settings)
+    with figures.style():
+        figure = one.draw(study.run(one, config, 0))
+        FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def overlap(first, second):
+    return min(first.x1, second.x1) - max(first.x0, second.x0) > 1 and min(first.y1, second.y1) - max(first.y0, second.y0) > 1
+
+
+@pytest.mark.parametrize(("name", "settings"), list(itertools.product(studies.names(), SETTINGS)))
+def test_axes_are_named_and_texts_do_not_overlap(name, settings):
+    figure = drawn(name, SETTINGS[settings])
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    assert figure.axes[0].get_ylabel() == figures.RISK_LABEL
+    assert all(axes.get_xlabel() for axes in figure.axes)
+    texts = []
+    for axes in figure.axes:
+        (left, right), (bottom, top) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
+        texts += [axes.title, axes.xaxis.label, axes.yaxis.label]
+        texts += [tick for tick in axes.get_xticklabels() if left <= tick.get_position()[0] <= right]
+        texts += [tick for tick in axes.get_yticklabels() if bottom <= tick.get_position()[1] <= top]
+    for legend in figure.legends + [axes.get_legend() for axes in figure.axes if axes.get_legend()]:
+        texts += [*legend.get_texts(), legend.get_title()]
+    shown = [text for text in texts if text.get_visible() and text.get_text()]
+    boxes = {(text.get_text(), number): text.get_window_extent(renderer) for number, text in enumerate(shown)}
+    assert len(boxes) > 5
+    page = figure.bbox.padded(1)
+    assert not [name for name, box in boxes.items() if not (page.contains(box.x0, box.y0) and page.contains(box.x1, box.y1))]
+    clashes = [(one, other) for one, other in itertools.combinations(boxes, 2) if overlap(boxes[one], boxes[other])]
+    assert not clashes

@@ -1,0 +1,122 @@
+"""The arrows of ARCHITECTURE.md, the purity of the libraries, and what the files may say."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("ttc_jax", "theory", "experiments", "benchmarks")
+MAY_IMPORT = {
+    "ttc_jax": {"ttc_jax"},
+    "theory": {"theory"},
+    "experiments": {"experiments", "ttc_jax", "theory"},
+    "benchmarks": {"benchmarks", "ttc_jax", "theory"},
+}
+# Within ttc_jax a module may import only modules of earlier layers, or of its own.
+LAYERS = [
+    {"_check", "normals"},
+    {"tasks"},
+    {"tokens"},
+    {"models"},
+    {"decoding"},
+    {"verifiers", "aggregation"},
+    {"risk"},
+    {"sweep"},
+]
+
+
+def modules(package):
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported(path):
+    """Names of the modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_import_only_what_they_may(package):
+    forbidden = set(PACKAGES) - MAY_IMPORT[package]
+    for path in modules(package):
+        assert not {name.split(".")[0] for name in imported(path)} & forbidden, path
+
+
+def layer_of(module):
+    return next(index for index, layer in enumerate(LAYERS) if module in layer)
+
+
+def test_the_simulation_imports_only_downwards():
+    for path in modules("ttc_jax"):
+        parts = path.relative_to(ROOT / "ttc_jax").with_suffix("").parts
+        if parts[0] == "__init__":
+            continue
+        allowed = set().union(*LAYERS[: layer_of(parts[0]) + 1])
+        for name in imported(path):
+            below = name.split(".")
+            if below[0] == "ttc_jax" and len(below) > 1 and (ROOT / "ttc_jax").joinpath(below[1]).with_suffix(".py").exists():
+                assert below[1] in allowed, f"{path} imports {name}"
+
+
+def test_every_module_of_the_simulation_has_a_layer():
+    found = {path.relative_to(ROOT / "ttc_jax").with_suffix("").parts[0] for path in modules("ttc_jax")} - {"__init__"}
+    assert found == set().union(*LAYERS)
+
+
+def test_imports_have_no_circle():
+    graph = {}
+    for package in PACKAGES:
+        for path in modules(package):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            graph[name] = set(imported(path))
+    known = set(graph)
+    graph = {name: {target for target in targets if target in known and target != name} for name, targets in graph.items()}
+    # A package's __init__ gathers its modules; a module that names its package means the modules it uses.
+    graph = {name: {t for t in targets if not name.startswith(t + ".")} for name, targets in graph.items()}
+    while leaves := {name for name, targets in graph.items() if not targets & set(graph)}:
+        graph = {name: targets for name, targets in graph.items() if name not in leaves}
+    assert not graph, f"modules in or above a circle: {sorted(graph)}"
+
+
+@pytest.mark.parametrize("package", ["ttc_jax", "theory"])
+def test_libraries_have_no_side_effects(package):
+    for path in modules(package):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in {"print", "jax.config.update", "jax.devices", "jax.device_put"}, f"{path}: {called}"
+        for node in tree.body:  # nothing is compiled at import
+            decorators = getattr(node, "decorator_list", [])
+            assert not any("jit" in ast.unparse(decorator) for decorator in decorators), path
+            if isinstance(node, ast.Assign):
+                assert "jit" not in ast.unparse(node.value), path
+
+
+def test_importing_the_libraries_touches_no_device():
+    code = "import jax, ttc_jax, theory; from jax._src import xla_bridge; assert not xla_bridge.backends_are_initialized()"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, experiments.cli; assert not {'jax', 'xarray', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_every_dependency_is_justified():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    for requirement in project["dependencies"]:
+        name = re.match(r"[\w-]+", requirement)[0]
+        assert f"| {name} |" in page, name

@@ -1,0 +1,143 @@
+"""One contract for every prediction: jit, vmap, forward and reverse derivatives of first and second order, in float32."""
+
+import functools
+import operator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import theory
+
+INPUTS = np.random.default_rng(1).normal(size=(6, 4))
+CHAIN = {"num_steps": 5, "step_size": 0.2, "label_noise_std": 0.4, "decoding_noise_std": 0.1}
+
+
+def total(function, *arguments, **fixed):
+    return lambda **changed: function(*arguments, **{**fixed, **changed}).total
+
+
+# Function of keyword scalars, and the point at which each of them is moved.
+CASES = {
+    "expected_risk": (
+        total(theory.expected_risk, 20, 40, **CHAIN),
+        {"step_size": 0.2, "label_noise_std": 0.4, "decoding_noise_std": 0.1, "signal_var": 0.05},
+    ),
+    "expected_risk, more coefficients than examples": (
+        total(theory.expected_risk, 40, 20, **CHAIN),
+        {"step_size": 0.05, "label_noise_std": 0.4, "decoding_noise_std": 0.1},
+    ),
+    "expected_risk_next_order": (total(theory.expected_risk_next_order, 20, 40, **CHAIN), {"step_size": 0.2}),
+    "risk_given_context": (
+        total(theory.risk_given_context, INPUTS, **CHAIN),
+        {"step_size": 0.2, "label_noise_std": 0.4, "decoding_noise_std": 0.1},
+    ),
+    "divergence_probability": (functools.partial(theory.divergence_probability, 20, 40), {"step_size": 0.6}),
+    "largest_stable_step": (functools.partial(theory.largest_stable_step, 20, 40), {"probability": 0.01}),
+}
+POINTS = [(name, argument) for name, (_, point) in CASES.items() for argument in point]
+
+
+@pytest.fixture(params=POINTS, ids=lambda point: f"{point[0]}-{point[1]}")
+def case(request):
+    name, argument = request.param
+    function, point = CASES[name]
+    return (lambda value: function(**{argument: value})), float(np.float32(point[argument]))
+
+
+def differences(function, value):
+    """First and second derivative by five-point central differences in double precision."""
+    step = 3e-3 * value
+    values = np.array([function(value + shift * step) for shift in (-2, -1, 0, 1, 2)])
+    return values @ [1, -8, 0, 8, -1] / (12 * step), values @ [-1, 16, -30, 16, -1] / (12 * step**2)
+
+
+def test_plain_values_give_numpy_double_precision(case):
+    function, value = case
+    assert isinstance(function(value), np.float64)
+    assert function(np.array([value, value])).dtype == np.float64
+
+
+def test_jit_and_vmap(case):
+    function, value = case
+    values = value * np.array([0.9, 1.0, 1.1], np.float32)
+    expected = [function(float(one)) for one in values]
+    np.testing.assert_allclose(function(values.astype(float)), expected, rtol=1e-12)
+    np.testing.assert_allclose(jax.jit(function)(values), expected, rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(function)(jnp.asarray(values)), expected, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.vmap(function))(values), expected, rtol=1e-6)
+
+
+def test_derivatives(case):
+    function, value = case
+    slope, curvature = differences(function, value)
+    assert float(jax.grad(function)(value)) == pytest.approx(slope, rel=1e-5, abs=1e-7 * abs(function(value)) / value)
+    assert float(jax.jacfwd(function)(value)) == pytest.approx(slope, rel=1e-5)
+    assert float(jax.jit(jax.grad(function))(value)) == pytest.approx(slope, rel=1e-5)
+    assert float(jax.hessian(function)(value)) == pytest.approx(curvature, rel=1e-3, abs=1e-3 * abs(slope) / value)
+    assert float(jax.grad(jax.grad(function))(value)) == pytest.approx(curvature, rel=1e-3, abs=1e-3 * abs(slope) / value)
+    assert float(jax.grad(function)(value)) != pytest.approx(1.01 * slope, rel=1e-5)
+
+
+def test_derivatives_of_a_batch(case):
+    function, value = case
+    values = jnp.asarray(value * np.array([0.9, 1.1], np.float32))
+    expected = [differences(function, float(one))[0] for one in values]
+    np.testing.assert_allclose(jax.vmap(jax.grad(function))(values), expected, rtol=1e-5)
+    np.testing.assert_allclose(jax.grad(lambda values: function(values).sum())(values), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("counted", ["num_steps", "num_candidates"])
+def test_counts_may_be_traced(counted):
+    function = total(theory.expected_risk, 20, 40, **CHAIN)
+    counts = np.array([1, 2, 30])
+    expected = [function(**{counted: int(count)}) for count in counts]
+    np.testing.assert_allclose(jax.vmap(lambda count: function(**{counted: count}))(counts), expected, rtol=1e-6)
+    np.testing.assert_allclose(function(**{counted: counts}), expected, rtol=1e-12)
+
+
+def test_sizes_may_be_traced():
+    found = jax.vmap(lambda dim: theory.expected_risk(dim, 40, **CHAIN).total)(jnp.array([10, 20]))
+    np.testing.assert_allclose(found, [theory.expected_risk(dim, 40, **CHAIN).total for dim in (10, 20)], rtol=1e-6)
+
+
+def test_derivative_in_the_inputs():
+    def risk(inputs):
+        return theory.risk_given_context(inputs, **CHAIN).total
+
+    slope = jax.grad(risk)(jnp.asarray(INPUTS, jnp.float32))
+    inputs = np.asarray(INPUTS, np.float32).astype(float)
+    for index in ((0, 0), (3, 2), (5, 3)):
+        shift = np.zeros_like(inputs)
+        shift[index] = 1e-5
+        assert float(slope[index]) == pytest.approx((risk(inputs + shift) - risk(inputs - shift)) / 2e-5, rel=1e-4)
+    many = jax.vmap(risk)(jnp.stack([jnp.asarray(INPUTS, jnp.float32)] * 2))
+    np.testing.assert_allclose(many, risk(inputs), rtol=1e-6)
+
+
+def test_derivative_in_spectrum_and_prior():
+    ones = jnp.ones(4)
+
+    def risk(eigenvalues, prior):
+        return theory.risk_given_context(INPUTS, eigenvalues=eigenvalues, prior_variances=prior, **CHAIN).total
+
+    slopes = jax.grad(risk, argnums=(0, 1))(ones, ones)
+    # The risk is linear in the spectrum, and its bias in the prior (Euler's relation).
+    terms = theory.risk_given_context(INPUTS, eigenvalues=np.ones(4), prior_variances=np.ones(4), **CHAIN)
+    assert float(slopes[0].sum()) == pytest.approx(terms.total, rel=1e-6)
+    assert float(slopes[1].sum()) == pytest.approx(terms.bias, rel=1e-6)
+
+
+def test_double_precision_session_keeps_double_precision():
+    function = total(theory.expected_risk, 20, 40, **CHAIN)
+    with jax.enable_x64(True):
+        traced = jax.jit(lambda step: function(step_size=step))(0.2)
+        assert traced.dtype == np.float64
+        assert float(traced) == pytest.approx(function(step_size=0.2), rel=1e-13)
+
+
+def test_terms_are_a_tree():
+    risk = theory.expected_risk(20, 40, **CHAIN)
+    doubled = jax.tree.map(functools.partial(operator.mul, 2.0), risk)
+    assert doubled.total == pytest.approx(2 * risk.total)

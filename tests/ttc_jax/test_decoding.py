@@ -1,0 +1,253 @@
+"""Four forms of one chain: three equal for the same noise, the fourth equal in law to a brute-force Gaussian."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.statistics import agrees
+from ttc_jax import (
+    Context,
+    TaskConfig,
+    aggregation,
+    averaged_risk,
+    collapsed_averaged_risk,
+    collapsed_candidates,
+    decoding,
+    excess_risk,
+    rollout,
+    rollout_candidates,
+    sample_candidates,
+    sample_task,
+)
+from ttc_jax.models import linear_attention
+from ttc_jax.normals import standard_normal
+
+DIM, EXAMPLES, STEP_SIZE = 4, 7, 0.3
+
+
+def decoders(step_size=STEP_SIZE):
+    params = linear_attention.gradient_step(DIM, step_size)
+    return {
+        "full": decoding.full_attention(params),
+        "cached": decoding.cached_attention(params),
+        "gram": decoding.gram(step_size),
+    }
+
+
+@pytest.fixture
+def task():
+    return sample_task(jax.random.key(11), TaskConfig(DIM, EXAMPLES), label_noise_std=0.5)
+
+
+def law_of_the_chain(context, num_steps, noise_std, step_size=STEP_SIZE):
+    """Mean and covariance of the last state, one step at a time in NumPy."""
+    inputs, targets = (np.asarray(part, dtype=np.float64) for part in context)
+    mean, covariance = np.zeros(inputs.shape[1]), np.zeros((inputs.shape[1],) * 2)
+    for _ in range(num_steps):
+        mean = mean + step_size * inputs.T @ (targets - inputs @ mean) / len(targets)
+        contraction = np.eye(len(mean)) - step_size * inputs.T @ inputs / len(targets)
+        covariance = contraction @ covariance @ contraction.T + noise_std**2 * np.eye(len(mean))
+    return mean, covariance
+
+
+@pytest.mark.parametrize("name", ["cached", "gram"])
+@pytest.mark.parametrize("num_steps", [0, 1, 12])
+def test_faster_forms_equal_the_full_transformer(task, name, num_steps):
+    with jax.enable_x64(True):
+        context = Context(*(jnp.asarray(np.asarray(part), jnp.float64) for part in task.context))
+        chain = {"num_steps": num_steps, "decoding_noise_std": 0.2, "initial_state": jnp.arange(DIM) / 10}
+        key = jax.random.key(5)
+        reference = rollout(key, context, decoders()["full"], **chain)
+        assert reference.shape == (num_steps + 1, DIM)
+        np.testing.assert_allclose(rollout(key, context, decoders()[name], **chain), reference, rtol=1e-9, atol=1e-12)
+        if num_steps:
+            other = rollout(jax.random.key(6), context, decoders()[name], **chain)
+            assert not np.allclose(other, reference, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["full", "cached", "gram"])
+def test_noise_is_injected_at_every_step(task, name):
+    chain = {"num_steps": 6, "decoding_noise_std": 0.2}
+    key, decoder = jax.random.key(5), decoders()[name]
+    states = rollout(key, task.context, decoder, **chain)
+    inputs, targets = task.context
+    for step in range(6):
+        moved = states[step] + STEP_SIZE / EXAMPLES * inputs.T @ (targets - inputs @ states[step])
+        noise = (states[step + 1] - moved) / 0.2
+        np.testing.assert_allclose(noise, standard_normal(key, (DIM,), index=step), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["full", "cached", "gram"])
+def test_without_noise_the_chain_is_gradient_descent(task, name):
+    states = rollout(jax.random.key(0), task.context, decoders()[name], num_steps=9, decoding_noise_std=0.0)
+    for step in (0, 1, 9):
+        np.testing.assert_allclose(states[step], law_of_the_chain(task.context, step, 0.0)[0], atol=1e-5)
+    solution = np.linalg.lstsq(*(np.asarray(part) for part in task.context), rcond=None)[0]
+    long = rollout(jax.random.key(0), task.context, decoders()[name], num_steps=600, decoding_noise_std=0.0)
+    np.testing.assert_allclose(long[-1], solution, atol=1e-3)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 7, 20])
+def test_walked_and_collapsed_candidates_have_the_exact_law(task, num_steps):
+    mean, covariance = law_of_the_chain(task.context, num_steps, 0.2)
+    asked = {"num_candidates": 60_000, "num_steps": num_steps, "decoding_noise_std": 0.2}
+    walked = sample_candidates(jax.random.key(1), task.context, decoders()["gram"], **asked)
+    collapsed = collapsed_candidates(jax.random.key(2), task.context, step_size=STEP_SIZE, **asked)
+    for candidates in (walked, collapsed):
+        centred = np.asarray(candidates, dtype=np.float64) - mean
+        assert agrees(centred, np.zeros(DIM))
+        assert agrees(centred[:, :, None] * centred[:, None, :], covariance)
+        assert not agrees(centred[:, :, None] * centred[:, None, :], 1.05 * covariance)
+        whitened = np.linalg.solve(np.linalg.cholesky(covariance), centred.T).T
+        assert agrees(whitened**4, np.full(DIM, 3.0))
+
+
+def test_more_coefficients_than_examples():
+    task = sample_task(jax.random.key(3), TaskConfig(6, 3), label_noise_std=0.1)
+    mean, covariance = law_of_the_chain(task.context, 50, 0.1, step_size=0.2)
+    asked = {"num_candidates": 60_000, "num_steps": 50, "decoding_noise_std": 0.1}
+    centred = np.asarray(collapsed_candidates(jax.random.key(2), task.context, step_size=0.2, **asked)) - mean
+    assert agrees(centred[:, :, None] * centred[:, None, :], covariance)
+
+
+@pytest.mark.parametrize("name", ["full", "cached", "gram"])
+def test_candidates_are_the_last_states_of_side_by_side_chains(task, name):
+    chain = {"num_candidates": 5, "num_steps": 6, "decoding_noise_std": 0.2}
+    walk = rollout_candidates(jax.random.key(4), task.context, decoders()[name], **chain)
+    assert walk.shape == (7, 5, DIM)
+    last = sample_candidates(jax.random.key(4), task.context, decoders()[name], **chain)
+    np.testing.assert_allclose(walk[-1], last, rtol=1e-6)
+    assert len(np.unique(np.asarray(last)[:, 0])) == 5
+    shorter = sample_candidates(jax.random.key(4), task.context, decoders()[name], **{**chain, "num_steps": 3})
+    np.testing.assert_allclose(walk[3], shorter, rtol=1e-5, atol=1e-6)
+
+
+def test_one_candidate_is_the_single_chain(task):
+    chain = {"num_steps": 6, "decoding_noise_std": 0.2}
+    single = rollout(jax.random.key(4), task.context, decoders()["gram"], **chain)
+    one = rollout_candidates(jax.random.key(4), task.context, decoders()["gram"], num_candidates=1, **chain)
+    np.testing.assert_allclose(one[:, 0], single, rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["full", "cached", "gram", "collapsed"])
+def test_no_step_is_the_initial_state(task, form):
+    start = jnp.arange(DIM) / 10
+    asked = {"num_candidates": 3, "num_steps": 0, "decoding_noise_std": 0.2, "initial_state": start}
+    if form == "collapsed":
+        candidates = collapsed_candidates(jax.random.key(0), task.context, step_size=STEP_SIZE, **asked)
+    else:
+        candidates = sample_candidates(jax.random.key(0), task.context, decoders()[form], **asked)
+    np.testing.assert_array_equal(candidates, np.tile(start, (3, 1)))
+
+
+def test_collapsed_without_noise_is_the_noise_free_chain(task):
+    asked = {"num_candidates": 2, "num_steps": 13, "decoding_noise_std": 0.0, "initial_state": jnp.ones(DIM)}
+    collapsed = collapsed_candidates(jax.random.key(0), task.context, step_size=STEP_SIZE, **asked)
+    walked = sample_candidates(jax.random.key(0), task.context, decoders()["gram"], **asked)
+    np.testing.assert_allclose(collapsed, walked, atol=1e-5)
+
+
+def test_a_decoder_of_ones_own(task):
+    halving = decoding.Decoder(
+        start=lambda context, num_steps: (0.5, ()), step=lambda half, memory, state: (half * state, memory)
+    )
+    states = rollout(
+        jax.random.key(0), task.context, halving, num_steps=3, decoding_noise_std=0.0, initial_state=jnp.full(DIM, 8.0)
+    )
+    np.testing.assert_allclose(states[:, 0], [8, 4, 2, 1])
+
+
+def test_everything_is_jittable_vmappable_and_differentiable(task):
+    def risk(noise, step_size):
+        asked = {"num_steps": 4, "decoding_noise_std": noise}
+        walked = rollout(jax.random.key(0), task.context, decoding.gram(step_size), **asked)[-1]
+        params = linear_attention.gradient_step(DIM, step_size)
+        attended = rollout(jax.random.key(0), task.context, decoding.cached_attention(params), **asked)[-1]
+        drawn = collapsed_candidates(jax.random.key(0), task.context, step_size=step_size, num_candidates=2, **asked)
+        return excess_risk(walked, task) + excess_risk(attended, task) + excess_risk(aggregation.mean(drawn), task)
+
+    noises, steps = jnp.array([0.1, 0.2, 0.3]), jnp.array([0.1, 0.2, 0.3])
+    together = jax.jit(jax.vmap(risk))(noises, steps)
+    np.testing.assert_allclose(together, [risk(n, s) for n, s in zip(noises, steps, strict=True)], rtol=1e-4)
+    with jax.enable_x64(True):
+        task64 = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), task)
+        task = task64
+        slope = jax.grad(risk, argnums=1)(0.2, 0.3)
+        assert slope == pytest.approx(float(risk(0.2, 0.3 + 1e-6) - risk(0.2, 0.3 - 1e-6)) / 2e-6, rel=1e-5)
+
+
+def test_averaged_risk_reuses_one_rollout(task):
+    chain = {"num_steps": (0, 2, 5), "num_candidates": (1, 3, 8), "decoding_noise_std": 0.2}
+    risks = averaged_risk(jax.random.key(9), task, decoders()["gram"], **chain)
+    walk = rollout_candidates(
+        jax.random.key(9), task.context, decoders()["gram"], num_candidates=8, num_steps=5, decoding_noise_std=0.2
+    )
+    for row, steps in enumerate(chain["num_steps"]):
+        for column, number in enumerate(chain["num_candidates"]):
+            expected = np.sum((np.asarray(walk[steps, :number]).mean(0) - np.asarray(task.coefficients)) ** 2)
+            assert float(risks[row, column]) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_collapsed_averaged_risk_has_the_exact_mean(task):
+    chain = {"num_steps": (1, 6), "num_candidates": (1, 5), "decoding_noise_std": 0.3}
+    draw = jax.jit(jax.vmap(lambda key: collapsed_averaged_risk(key, task, step_size=STEP_SIZE, **chain)))
+    risks = draw(jax.random.split(jax.random.key(1), 20_000))
+    expected = np.empty((2, 2))
+    for row, steps in enumerate(chain["num_steps"]):
+        mean, covariance = law_of_the_chain(task.context, steps, 0.3)
+        bias = np.sum((mean - np.asarray(task.coefficients)) ** 2)
+        expected[row] = [bias + np.trace(covariance) / number for number in chain["num_candidates"]]
+    assert agrees(risks, expected)
+    assert not agrees(risks, 1.05 * expected)
+
+
+def test_prefix_means_are_means_of_prefixes(rng):
+    candidates = rng.normal(size=(6, 3)).astype(np.float32)
+    means = aggregation.prefix_means(jnp.asarray(candidates), (1, 4, 6))
+    np.testing.assert_allclose(means, [candidates[:n].mean(0) for n in (1, 4, 6)], rtol=1e-5)
+    np.testing.assert_allclose(aggregation.mean(jnp.asarray(candidates)), candidates.mean(0), rtol=1e-5)
+
+
+def test_best_of_n_has_the_least_score(rng):
+    candidates = jnp.asarray(rng.normal(size=(6, 3)), jnp.float32)
+    scores = jnp.asarray([3.0, 2.0, 0.5, 4.0, 0.6, 9.0])
+    np.testing.assert_array_equal(aggregation.best_of_n(candidates, scores), candidates[2])
+
+
+CONTEXT = Context(jnp.ones((4, 3)), jnp.ones(4))
+CHAIN = {"num_steps": 2, "decoding_noise_std": 0.1}
+COLLAPSED = {"step_size": 0.1, "num_candidates": 2, **CHAIN}
+
+
+def _rollout(context=CONTEXT, **changed):
+    return rollout(jax.random.key(0), context, decoding.gram(0.1), **{**CHAIN, **changed})
+
+
+def _collapsed(**changed):
+    return collapsed_candidates(jax.random.key(0), CONTEXT, **{**COLLAPSED, **changed})
+
+
+BAD = [
+    (lambda: _rollout(num_steps=-1), "num_steps", "-1"),
+    (lambda: _rollout(num_steps=1.5), "num_steps", "1.5"),
+    (lambda: _rollout(decoding_noise_std=-0.1), "decoding_noise_std", "-0.1"),
+    (lambda: _rollout(decoding_noise_std=np.inf), "decoding_noise_std", "inf"),
+    (lambda: _rollout(initial_state=jnp.ones(2)), "initial_state", "(2,)"),
+    (lambda: _rollout(Context(jnp.ones((4, 3)), jnp.ones(3))), "targets", "(3,)"),
+    (lambda: _rollout(Context(jnp.full((4, 3), np.nan), jnp.ones(4))), "inputs", "nan"),
+    (lambda: _collapsed(num_candidates=0), "num_candidates", "0"),
+    (lambda: _collapsed(step_size=np.nan), "step_size", "nan"),
+    (lambda: _collapsed(num_steps="3"), "num_steps", "'3'"),
+    (lambda: aggregation.prefix_means(jnp.ones((3, 2)), (1, 4)), "sizes", "4"),
+    (lambda: aggregation.prefix_means(jnp.ones((3, 2)), ()), "sizes", "none"),
+    (lambda: aggregation.best_of_n(jnp.ones((3, 2)), jnp.ones(2)), "scores", "(2,)"),
+]
+
+
+@pytest.mark.parametrize(("call", "name", "value"), BAD)
+def test_bad_input_is_named(call, name, value):
+    with pytest.raises(ValueError, match=name) as error:
+        call()
+    assert value in str(error.value)
+    assert "\n" not in str(error.value)
