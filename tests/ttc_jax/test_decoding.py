@@ -10,8 +10,6 @@ from ttc_jax import (
     Context,
     TaskConfig,
     aggregation,
-    averaged_risk,
-    collapsed_averaged_risk,
     collapsed_candidates,
     decoding,
     excess_risk,
@@ -177,44 +175,6 @@ def test_everything_is_jittable_vmappable_and_differentiable(task):
         assert slope == pytest.approx(float(risk(0.2, 0.3 + 1e-6) - risk(0.2, 0.3 - 1e-6)) / 2e-6, rel=1e-5)
 
 
-def test_averaged_risk_reuses_one_rollout(task):
-    chain = {"num_steps": (0, 2, 5), "num_candidates": (1, 3, 8), "decoding_noise_std": 0.2}
-    risks = averaged_risk(jax.random.key(9), task, decoders()["gram"], **chain)
-    walk = rollout_candidates(
-        jax.random.key(9), task.context, decoders()["gram"], num_candidates=8, num_steps=5, decoding_noise_std=0.2
-    )
-    for row, steps in enumerate(chain["num_steps"]):
-        for column, number in enumerate(chain["num_candidates"]):
-            expected = np.sum((np.asarray(walk[steps, :number]).mean(0) - np.asarray(task.coefficients)) ** 2)
-            assert float(risks[row, column]) == pytest.approx(float(expected), rel=1e-4)
-
-
-def test_collapsed_averaged_risk_has_the_exact_mean(task):
-    chain = {"num_steps": (1, 6), "num_candidates": (1, 5), "decoding_noise_std": 0.3}
-    draw = jax.jit(jax.vmap(lambda key: collapsed_averaged_risk(key, task, step_size=STEP_SIZE, **chain)))
-    risks = draw(jax.random.split(jax.random.key(1), 20_000))
-    expected = np.empty((2, 2))
-    for row, steps in enumerate(chain["num_steps"]):
-        mean, covariance = law_of_the_chain(task.context, steps, 0.3)
-        bias = np.sum((mean - np.asarray(task.coefficients)) ** 2)
-        expected[row] = [bias + np.trace(covariance) / number for number in chain["num_candidates"]]
-    assert agrees(risks, expected)
-    assert not agrees(risks, 1.05 * expected)
-
-
-def test_prefix_means_are_means_of_prefixes(rng):
-    candidates = rng.normal(size=(6, 3)).astype(np.float32)
-    means = aggregation.prefix_means(jnp.asarray(candidates), (1, 4, 6))
-    np.testing.assert_allclose(means, [candidates[:n].mean(0) for n in (1, 4, 6)], rtol=1e-5)
-    np.testing.assert_allclose(aggregation.mean(jnp.asarray(candidates)), candidates.mean(0), rtol=1e-5)
-
-
-def test_best_of_n_has_the_least_score(rng):
-    candidates = jnp.asarray(rng.normal(size=(6, 3)), jnp.float32)
-    scores = jnp.asarray([3.0, 2.0, 0.5, 4.0, 0.6, 9.0])
-    np.testing.assert_array_equal(aggregation.best_of_n(candidates, scores), candidates[2])
-
-
 CONTEXT = Context(jnp.ones((4, 3)), jnp.ones(4))
 CHAIN = {"num_steps": 2, "decoding_noise_std": 0.1}
 COLLAPSED = {"step_size": 0.1, "num_candidates": 2, **CHAIN}
@@ -239,9 +199,6 @@ BAD = [
     (lambda: _collapsed(num_candidates=0), "num_candidates", "0"),
     (lambda: _collapsed(step_size=np.nan), "step_size", "nan"),
     (lambda: _collapsed(num_steps="3"), "num_steps", "'3'"),
-    (lambda: aggregation.prefix_means(jnp.ones((3, 2)), (1, 4)), "sizes", "4"),
-    (lambda: aggregation.prefix_means(jnp.ones((3, 2)), ()), "sizes", "none"),
-    (lambda: aggregation.best_of_n(jnp.ones((3, 2)), jnp.ones(2)), "scores", "(2,)"),
 ]
 
 

@@ -1,5 +1,6 @@
 """A sweep is an average over tasks that does not depend on how they were chunked."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,6 +63,17 @@ def test_more_tasks_extend_fewer():
 def test_points_share_random_numbers():
     result = sweep(KEY, lambda key, *, scale: scale * jax.random.normal(key), {"scale": [1.0, 2.0]}, num_tasks=20)
     assert result.mean[1] == pytest.approx(2 * result.mean[0], rel=1e-6)
+
+
+def test_a_measurement_is_compiled_once():
+    @chex.assert_max_traces(n=1)
+    def measure(key, *, scale):
+        return scale * jax.random.normal(key)
+
+    for num_tasks, chunk_size in ((40, 16), (64, 16), (16, 300)):
+        sweep(KEY, measure, {"scale": [1.0, 2.0]}, num_tasks=num_tasks, chunk_size=chunk_size)
+    with pytest.raises(AssertionError, match="traced"):
+        sweep(KEY, measure, {"scale": [1.0]}, num_tasks=16, chunk_size=16)  # another shape is another program
 
 
 def test_progress_counts_tasks():
