@@ -16,10 +16,10 @@ test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 reproduce: $(VENV)/installed
-	$(BIN)/ttc reproduce --overwrite
+	$(BIN)/ttc reproduce
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check --fix .

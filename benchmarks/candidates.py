@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -196,7 +197,7 @@ def main() -> None:
     print(f"{platform.machine()}, {jax.devices()[0].device_kind}, jax {jax.__version__}, numpy {np.__version__}")
 
     keys = jax.vmap(lambda index: jax.random.fold_in(KEY, index))(jnp.arange(TASKS))
-    rows: dict[str, Callable[[], object]] = {"NumPy Gram": numpy_gram}
+    rows: dict[str, Callable[[], Any]] = {"NumPy Gram": numpy_gram}
     baseline = "NumPy Gram"
     try:
         import torch

@@ -44,8 +44,19 @@ class Verdict:
         return [name for name, largest in self.controls.items() if largest < self.threshold]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {**asdict(self), "accepted_controls": self.accepted_controls}
+        """Plain values for JSON, with None for what is not a number."""
+        values = {**asdict(self), "accepted_controls": self.accepted_controls}
+        values["controls"] = {name: _finite(largest) for name, largest in self.controls.items()}
+        return {name: _finite(value) if isinstance(value, float) else value for name, value in values.items()}
+
+    def __str__(self) -> str:
+        if self.num_points == 0:
+            return f"{self.outcome}; no point lies where the formula holds, so nothing was judged"
+        return f"{self.outcome}; largest z {self.largest_z:.2f}, threshold {self.threshold:.2f}, {self.num_points} points"
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def judge(dataset: xr.Dataset) -> Verdict:
@@ -74,8 +85,12 @@ def judge(dataset: xr.Dataset) -> Verdict:
 def _controls(dataset: xr.Dataset) -> dict[str, np.ndarray]:
     """Wrong predictions by name: too large or too small everywhere, or without one of the terms."""
     predicted = dataset["predicted"].to_numpy()
+    judged = dataset["judged"].to_numpy().astype(bool)
     terms = {
-        str(name).removeprefix("predicted_"): dataset[name].to_numpy() for name in dataset if str(name).startswith("predicted_")
+        str(name).removeprefix("predicted_"): dataset[name].to_numpy()
+        for name in dataset
+        # A term that is zero wherever the prediction is judged would not be missed by anybody.
+        if str(name).startswith("predicted_") and dataset[name].to_numpy()[judged].any()
     }
     return {
         f"{RELATIVE_ERROR:.0%} too large": predicted * (1 + RELATIVE_ERROR),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +23,9 @@ from ttc_jax.models import linear_attention
 
 DIVERGENCE_LEVEL = 1e-6
 """Accepted probability that a context makes the chain diverge; beyond it a mean risk says nothing."""
+SMALLEST_SIZE = 4
+"""Smallest dimension and number of examples at which the expansion in 1/d is trusted."""
+AXES = ("step_size", "label_noise_std", "decoding_noise_std", "num_steps", "num_candidates")
 _SAFE = DIVERGENCE_LEVEL * (1 + 1e-6)  # a step size that came out of largest_stable_step is safe
 
 
@@ -47,14 +50,18 @@ class ChainConfig:
     num_candidates: tuple[int, ...] = (1,)
     """Numbers of averaged candidates N."""
     decoder: Literal["cached", "full", "gram", "collapsed"] = "cached"
-    """Form of the chain: the transformer with cached keys, the transformer on the full token matrix, the Gram recursion,
-    or last states drawn from their exact law."""
+    """Form of the chain: the transformer with cached keys (memory grows with the steps), the transformer on the full token
+    matrix, the Gram recursion, or last states drawn from their exact law."""
     chunk_size: int = 64
     """Tasks evaluated together; bounds the memory."""
 
 
-def predict(config: ChainConfig) -> Prediction:
+def predict(config: ChainConfig, *, drawn: tuple[str, ...] = AXES) -> Prediction:
     """The closed-form risk at every grid point, with the order it neglects as its error.
+
+    Args:
+        config: the settings.
+        drawn: the axes that the study's figure shows; more than one value on another is worth a warning.
 
     Raises:
         ValueError: a setting is out of range.
@@ -73,26 +80,32 @@ def predict(config: ChainConfig) -> Prediction:
     risk = theory.expected_risk(config.dim, config.num_examples, **grid)
     neglected = theory.expected_risk_next_order(config.dim, config.num_examples, **grid)
     probability = theory.divergence_probability(config.dim, config.num_examples, grid["step_size"])
+    holds = (probability <= _SAFE) & (min(config.dim, config.num_examples) >= SMALLEST_SIZE)
     return Prediction(
         terms=risk._asdict(),
         model_error=sum(np.abs(term) for term in neglected),
-        judged=np.broadcast_to(probability <= _SAFE, risk.total.shape),
-        warnings=_warnings(config),
+        judged=np.broadcast_to(holds, risk.total.shape),
+        warnings=tuple(_warnings(config, axes, drawn)),
     )
 
 
-def _warnings(config: ChainConfig) -> tuple[str, ...]:
-    """One line about the unsafe step sizes, if there are any."""
-    probabilities = {step: theory.divergence_probability(config.dim, config.num_examples, step) for step in config.step_size}
+def _warnings(config: ChainConfig, axes: dict[str, np.ndarray], drawn: tuple[str, ...]) -> Iterator[str]:
+    """What is not judged, and what is not drawn."""
+    probabilities = {step: theory.divergence_probability(config.dim, config.num_examples, step) for step in axes["step_size"]}
     unsafe = {step: probability for step, probability in probabilities.items() if probability > _SAFE}
-    if not unsafe:
-        return ()
-    largest = theory.largest_stable_step(config.dim, config.num_examples, DIVERGENCE_LEVEL)
-    listed = ", ".join(f"{step:g} ({probability:.2g})" for step, probability in unsafe.items())
-    return (
-        f"step_size {listed}: the probability in brackets that a context diverges exceeds {DIVERGENCE_LEVEL:g}, so the points "
-        f"are shown and not judged; the largest stable step size is {largest:.4f}",
-    )
+    if unsafe:
+        largest = theory.largest_stable_step(config.dim, config.num_examples, DIVERGENCE_LEVEL)
+        listed = ", ".join(f"{step:g} ({probability:.2g})" for step, probability in unsafe.items())
+        yield (
+            f"step_size {listed}: the probability in brackets that a context diverges exceeds {DIVERGENCE_LEVEL:g}, so the "
+            f"points are not judged; the largest stable step size is {largest:.4f}"
+        )
+    if min(config.dim, config.num_examples) < SMALLEST_SIZE:
+        sizes = f"dim {config.dim} and num_examples {config.num_examples}"
+        yield f"{sizes}: below {SMALLEST_SIZE} the formula does not hold, so nothing is judged"
+    for name, values in axes.items():
+        if name not in drawn and len(values) > 1:
+            yield f"{name} has {len(values)} values, of which the figure shows one; the data file and the verdict have all"
 
 
 def measure(config: ChainConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
@@ -101,7 +114,7 @@ def measure(config: ChainConfig, seed: int, progress: Callable[[int], None]) -> 
     reused = ("num_steps", "num_candidates")
     result = ttc_jax.sweep(
         jax.random.key(seed),
-        _measurement(config.dim, config.num_examples, config.decoder, config.num_steps, config.num_candidates),
+        _measurement(config.dim, config.num_examples, config.decoder, *(tuple(axes[name].tolist()) for name in reused)),
         {name: values for name, values in axes.items() if name not in reused},
         reused_axes={name: axes[name] for name in reused},
         num_tasks=config.num_tasks,
@@ -137,8 +150,7 @@ def _decoder(name: str, dim: int, step_size) -> ttc_jax.decoding.Decoder:
 
 
 def _axes(config: ChainConfig) -> dict[str, np.ndarray]:
-    names = ("step_size", "label_noise_std", "decoding_noise_std", "num_steps", "num_candidates")
-    return {name: np.asarray(getattr(config, name)) for name in names}
+    return {name: np.sort(getattr(config, name)) for name in AXES}
 
 
 def sizes(data: xr.Dataset) -> tuple[int, int]:

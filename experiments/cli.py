@@ -31,7 +31,7 @@ class RunOptions:
     preset: Literal["quick", "standard", "full"] = "quick"
     """Settings to start from: quick (seconds), standard (minutes) or full (sized for an accelerator)."""
     seed: int = 0
-    """Seed of all random numbers, at least 0."""
+    """Seed of all random numbers, from 0 to 2**32 - 1."""
     out: Path = Path("results")
     """Folder of results; a study writes into the folder of its name within it."""
     overwrite: bool = False
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ttc: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("ttc: interrupted; nothing was written, and the same command starts the run again", file=sys.stderr)
+        print("ttc: interrupted; the study under way was not written, and the same command starts it again", file=sys.stderr)
         return 130
 
 
@@ -146,8 +146,8 @@ def _run_one(name: str, config: Any, options: RunOptions) -> str:
     from experiments import results
     from experiments import study as study_module
 
-    if options.seed < 0:
-        raise UserError(f"seed must be an integer of at least 0, got {options.seed}")
+    if not 0 <= options.seed < 2**32:
+        raise UserError(f"seed must be an integer from 0 to 2**32 - 1, got {options.seed}")
     study, folder = studies.load(name), options.out / name
     for warning in study_module.check(study, config).warnings:
         print(f"ttc: warning: {warning}", file=sys.stderr)
@@ -155,8 +155,7 @@ def _run_one(name: str, config: Any, options: RunOptions) -> str:
     with _progress(name, config.num_tasks) as progress:
         dataset = study_module.run(study, config, options.seed, progress)
     verdict = results.write(folder, dataset)
-    z_scores = f"largest z {verdict.largest_z:.2f}, threshold {verdict.threshold:.2f}, {verdict.num_points} points"
-    print(f"{name}: {verdict.outcome}; {z_scores}; {folder}")
+    print(f"{name}: {verdict}; {folder}")
     if verdict.accepted_controls:
         unnoticed = ", or ".join(verdict.accepted_controls)
         print(f"ttc: warning: {config.num_tasks} tasks are too few to notice a prediction {unnoticed}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,8 +26,6 @@ RISK_LABEL = "excess risk"
 
 # Okabe and Ito's colours for the three terms of the risk.
 TERM_COLORS = {"bias": "#0072B2", "label_noise": "#E69F00", "decoding_noise": "#009E73"}
-MARKERS = "osD^vP"
-
 _STYLE: Any = {
     "figure.constrained_layout.use": True,
     "font.size": 9,
@@ -59,9 +58,10 @@ def panels(num: int, *, width: float = 7.2, height: float = 3.0, **options: Any)
     return figure, list(axes)
 
 
-def ordered_colors(num: int) -> list[Any]:
-    """Colours for ordered curves, dark to light, without the palest end."""
-    return [mpl.colormaps["viridis"](value) for value in np.linspace(0.05, 0.8, num)]
+def ordered(values: Any) -> list[tuple[Any, Any, str]]:
+    """Each value with its colour, dark to light without the palest end, and its marker."""
+    colors = [mpl.colormaps["viridis"](place) for place in np.linspace(0.05, 0.8, len(values))]
+    return list(zip(values, colors, itertools.cycle("osD^vP")))
 
 
 def plain_log_ticks(axes: Axes, which: str = "y") -> None:

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: data.nc, figure.png and .pdf, verdict.json. Written whole or not at all."""
+"""What a run leaves in its folder: data.nc, figure.png and .pdf, verdict.json; put there when all four are ready."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from experiments.errors import UserError
 
 DATA, VERDICT = "data.nc", "verdict.json"
 _SETTINGS = ("study", "config", "seed")
+_VARIABLES = {"measured", "standard_error", "predicted", "model_error", "judged"}
+_ATTRIBUTES = {*_SETTINGS, "warnings", "versions", "device", "wall_time_s"}
 
 
 def prepare(folder: Path, attributes: dict[str, Any], overwrite: bool) -> None:
@@ -58,12 +60,12 @@ def write(folder: Path, dataset: xr.Dataset) -> Verdict:
             **verdict.as_dict(),
             "findings": study.findings(dataset),
             "warnings": json.loads(dataset.attrs["warnings"]),
-            "decoder": json.loads(dataset.attrs["config"])["decoder"],
+            "decoder": json.loads(dataset.attrs["config"]).get("decoder"),
             "config": json.loads(dataset.attrs["config"]),
             **{name: dataset.attrs[name] for name in ("seed", "device", "wall_time_s")},
             "versions": json.loads(dataset.attrs["versions"]),
         }
-        (workshop / VERDICT).write_text(json.dumps(report, indent=2) + "\n")
+        (workshop / VERDICT).write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
         for path in sorted(workshop.iterdir()):
             os.replace(path, folder / path.name)
     finally:
@@ -82,7 +84,7 @@ def read(folder: Path) -> xr.Dataset:
         raise UserError(f"DIR must be a folder that holds {DATA}, got {folder}")
     try:
         dataset = xr.load_dataset(path, engine="h5netcdf")
-        missing = {"measured", "predicted", "judged"} - set(dataset) or {"study", "config", "versions"} - set(dataset.attrs)
+        missing = (_VARIABLES - set(dataset)) | (_ATTRIBUTES - set(dataset.attrs))
     except Exception as error:  # the reader raises many kinds on a damaged file
         raise UserError(f"{path} must be a complete result file, but it is damaged ({type(error).__name__})") from error
     if missing:

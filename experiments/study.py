@@ -6,11 +6,13 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import jax
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
@@ -79,11 +81,16 @@ def run(study: Study, config: Any, seed: int, progress: Callable[[int], None] = 
     """Predict and measure, side by side on named dimensions, with everything needed to repeat the run as attributes.
 
     Raises:
-        UserError: the settings are out of range.
+        UserError: the settings are out of range, or do not fit into memory.
     """
     prediction = check(study, config)
     started = time.perf_counter()
-    measurement = study.measure(config, seed, progress)
+    try:
+        measurement = study.measure(config, seed, progress)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            raise UserError(f"settings must fit into memory, got {_asked(error)}; lower chunk_size or the sizes") from error
+        raise
     wall_time = time.perf_counter() - started
 
     dims = tuple(measurement.axes)
@@ -111,6 +118,12 @@ def run(study: Study, config: Any, seed: int, progress: Callable[[int], None] = 
     )
 
 
+def _asked(error: Exception) -> str:
+    """What an out-of-memory error says it could not get."""
+    found = re.search(r"allocat\w* (\d+) bytes", str(error))
+    return f"a request for {int(found[1]) / 2**30:.1f} GiB" if found else "a failed request"
+
+
 def check(study: Study, config: Any) -> Prediction:
     """The prediction for these settings, with anything wrong with them as a UserError."""
     try:
@@ -133,7 +146,5 @@ def versions() -> dict[str, str]:
 
 def device() -> str:
     """The devices that measure, in words."""
-    import jax
-
     devices = jax.devices()
     return f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -40,31 +41,73 @@ def evaluate(formula: Callable[..., Any], *arrays: Any, core_dims: tuple[int, ..
             result = _compiled(formula)(*(np.asarray(array, np.float64) for array in arrays))
             return jax.tree.map(lambda leaf: np.asarray(leaf)[()], result)
 
-    plain = [None if traced else np.asarray(array, np.float64) for array, traced in zip(arrays, is_traced, strict=True)]
+    plain = tuple(None if traced else _Constant.of(array) for array, traced in zip(arrays, is_traced, strict=True))
     variables = [array.astype(float) for array, traced in zip(arrays, is_traced, strict=True) if traced]
-    is_core = [index < len(core_dims) and core_dims[index] > 0 for index, traced in enumerate(is_traced) if traced]
-
-    def of_variables(*values):
-        remaining = iter(values)
-        return formula(*(next(remaining) if array is None else array for array in plain))
-
-    return _differentiable(of_variables, tuple(is_core))(*variables)
+    is_core = tuple(index < len(core_dims) and core_dims[index] > 0 for index, traced in enumerate(is_traced) if traced)
+    return _differentiable(_OfVariables(formula, plain), is_core)(*variables)
 
 
 @contextlib.contextmanager
 def _double_precision() -> Iterator[None]:
-    """Float64 operations, and broadcasting even where the session forbids it between ranks."""
-    with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
+    """Float64 operations, with broadcasting and promotion even where the session forbids them."""
+    with jax.enable_x64(True), jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         yield
 
 
+@dataclass(frozen=True)
+class _Constant:
+    """A float64 array that can be part of a cache's key, so that the same call is compiled once."""
+
+    shape: tuple[int, ...]
+    content: bytes
+
+    @classmethod
+    def of(cls, array: Any) -> _Constant:
+        values = np.asarray(array, np.float64)
+        return cls(values.shape, values.tobytes())
+
+    @property
+    def array(self) -> np.ndarray:
+        return np.frombuffer(self.content, np.float64).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class _OfVariables:
+    """A formula as a function of those arguments that are not constants."""
+
+    formula: Callable[..., Any]
+    plain: tuple[_Constant | None, ...]
+
+    def __call__(self, *values: Any) -> Any:
+        remaining = iter(values)
+        return self.formula(*(next(remaining) if constant is None else jnp.asarray(constant.array) for constant in self.plain))
+
+
+@dataclass(frozen=True)
+class _Partial:
+    """The partial derivative of a function in one argument: elementwise, or the whole Jacobian of a core argument."""
+
+    function: Callable[..., Any]
+    index: int
+    core: bool
+
+    def __call__(self, *values: Any) -> Any:
+        def of_one(value):
+            return self.function(*values[: self.index], value, *values[self.index + 1 :])
+
+        value = values[self.index]
+        return jax.jacrev(of_one)(value) if self.core else jax.jvp(of_one, (value,), (jnp.ones_like(value),))[1]
+
+
+@functools.lru_cache(maxsize=256)
 def _differentiable(function: Callable[..., Any], is_core: tuple[bool, ...]) -> Callable[..., Any]:
     """``function`` traced in float64 on arguments of the session's dtype, with derivatives traced in the same way."""
+    compiled = jax.jit(function)
 
     @jax.custom_jvp
     def call(*values):
         with _double_precision():
-            result = function(*(jax.lax.convert_element_type(value, jnp.float64) for value in values))
+            result = compiled(*(jax.lax.convert_element_type(value, jnp.float64) for value in values))
         return jax.tree.map(lambda leaf: leaf.astype(float), result)
 
     @call.defjvp
@@ -73,26 +116,12 @@ def _differentiable(function: Callable[..., Any], is_core: tuple[bool, ...]) -> 
         total = jax.tree.map(jnp.zeros_like, result)
         for index, (tangent, core) in enumerate(zip(tangents, is_core, strict=True)):
             # A derivative in a core argument has that argument's dimensions too, and is itself elementwise in nothing.
-            derivative = _differentiable(_partial(function, index, core), tuple(core or other for other in is_core))(*values)
+            partial = _differentiable(_Partial(function, index, core), tuple(core or other for other in is_core))
             contract = functools.partial(jnp.tensordot, axes=tangent.ndim) if core else jnp.multiply
-            total = jax.tree.map(lambda sum_, slope, by=contract, t=tangent: sum_ + by(slope, t), total, derivative)
+            total = jax.tree.map(lambda sum_, slope, by=contract, t=tangent: sum_ + by(slope, t), total, partial(*values))
         return result, total
 
     return call
-
-
-def _partial(function: Callable[..., Any], index: int, core: bool) -> Callable[..., Any]:
-    """The partial derivative of ``function`` in one argument: elementwise, or the whole Jacobian of a core argument."""
-
-    def derivative(*values):
-        def of_one(value):
-            return function(*values[:index], value, *values[index + 1 :])
-
-        if core:
-            return jax.jacrev(of_one)(values[index])
-        return jax.jvp(of_one, (values[index],), (jnp.ones_like(values[index]),))[1]
-
-    return derivative
 
 
 @functools.cache
@@ -131,6 +160,15 @@ def check_count(name: str, value: Any, *, minimum: int) -> None:
     wrong = numbers[~(np.isfinite(numbers) & (numbers >= minimum) & (numbers == np.floor(numbers)))]
     if wrong.size:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {wrong.flat[0]:g}")
+
+
+def check_broadcast(**values: Any) -> None:
+    """ValueError unless the shapes of the named values broadcast together."""
+    try:
+        np.broadcast_shapes(*map(np.shape, values.values()))
+    except ValueError:
+        shapes = ", ".join(f"{name} {np.shape(value)}" for name, value in values.items() if np.shape(value) != ())
+        raise ValueError(f"arguments must have shapes that broadcast together, got {shapes}") from None
 
 
 def _range(minimum: float, maximum: float, open_ends: bool) -> str:

@@ -10,15 +10,17 @@ w* ~ N(0, Psi), and N candidates are averaged. With G = X^T X / n, A = I - eta G
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
-from theory._evaluate import check_count, check_real, evaluate
+from theory._evaluate import check_broadcast, check_count, check_real, evaluate
 from theory.spectrum import spectral_rule
 
 
@@ -52,8 +54,12 @@ def expected_risk(
             + (tau^2 d / N) <sum_{s<T} (1 - eta x)^{2s}>
 
     with <.> the average over the spectrum of X^T X / n: Marchenko-Pastur plus the first finite-size correction. The neglected
-    order is O(1/d^2), :func:`expected_risk_next_order`. Where contexts may diverge (:func:`theory.divergence_probability`),
-    the true mean is dominated by them and this is not.
+    order is O(1/d^2), :func:`expected_risk_next_order`.
+
+    Regime: min(n, d) of at least about 4. Where contexts may diverge (:func:`theory.divergence_probability`), the true mean
+    is dominated by them and this is not. A bias so small that rare small eigenvalues carry it (large T at d < n), and any
+    term at n = d with T of the order of d^2, is beyond an expansion in 1/d. A traced number of steps is exact to rounding up
+    to 2000 steps and loses digits beyond.
 
     All arguments are scalars or arrays that broadcast, plain or traced.
 
@@ -105,7 +111,7 @@ def expected_risk_next_order(
     Example:
         >>> chain = dict(num_steps=20, step_size=0.4, label_noise_std=0.5, decoding_noise_std=0.05)
         >>> round(float(expected_risk_next_order(20, 40, **chain).total / expected_risk(20, 40, **chain).total), 4)
-        -0.0003
+        -0.0002
     """
     return _risk_by_order(
         dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates, signal_var
@@ -120,16 +126,37 @@ def _risk_by_order(
     check_count("num_examples", num_examples, minimum=1)
     _check_chain(num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates)
     if signal_var is None:
-        signal_var = 1 / (dim if isinstance(dim, jax.Array) else np.asarray(dim, dtype=np.float64))
+        signal_var = 1 / (dim if isinstance(dim, jax.core.Tracer) else np.asarray(dim, dtype=np.float64))
     check_real("signal_var", signal_var, minimum=0.0)
+    check_broadcast(
+        dim=dim,
+        num_examples=num_examples,
+        num_steps=num_steps,
+        step_size=step_size,
+        label_noise_std=label_noise_std,
+        decoding_noise_std=decoding_noise_std,
+        num_candidates=num_candidates,
+        signal_var=signal_var,
+    )
     arguments = (dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates, signal_var)
-    return evaluate(_risk_by_order_formula, *arguments, num_bits=_num_bits(num_steps))
+    num_bits = _num_bits(num_steps)
+    return evaluate(_risk_by_order_formula, *arguments, num_bits=num_bits, num_nodes=_num_nodes(num_bits))
 
 
 def _risk_by_order_formula(
-    dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates, signal_var, *, num_bits
+    dim,
+    num_examples,
+    num_steps,
+    step_size,
+    label_noise_std,
+    decoding_noise_std,
+    num_candidates,
+    signal_var,
+    *,
+    num_bits,
+    num_nodes,
 ):
-    rule = spectral_rule(dim, num_examples)
+    rule = spectral_rule(dim, num_examples, num_nodes)
     functions = _eigenvalue_functions(rule.nodes, num_steps[..., None], step_size[..., None], num_bits)
     scales = (dim * signal_var, label_noise_std**2 * dim / num_examples, decoding_noise_std**2 * dim / num_candidates)
 
@@ -188,13 +215,23 @@ def risk_given_context(
     dim = shape[1]
     _check_chain(num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates)
     eigenvalues = np.ones(dim) if eigenvalues is None else eigenvalues
-    prior_variances = np.full(dim, 1 / dim) if prior_variances is None else prior_variances
+    prior_variances = 1 / dim if prior_variances is None else prior_variances
     if np.shape(prior_variances) == ():
-        prior_variances = jnp.broadcast_to(prior_variances, dim)
+        if isinstance(prior_variances, jax.core.Tracer):
+            prior_variances = jnp.broadcast_to(prior_variances, dim)
+        else:
+            prior_variances = np.full(dim, prior_variances, dtype=np.float64)
     for name, value in (("eigenvalues", eigenvalues), ("prior_variances", prior_variances)):
         if np.shape(value) != (dim,):
             raise ValueError(f"{name} must have shape ({dim},), one entry a column of inputs, got {np.shape(value)}")
         check_real(name, value, minimum=0.0)
+    check_broadcast(
+        num_steps=num_steps,
+        step_size=step_size,
+        label_noise_std=label_noise_std,
+        decoding_noise_std=decoding_noise_std,
+        num_candidates=num_candidates,
+    )
     return evaluate(
         _given_context_formula,
         *(inputs, eigenvalues, prior_variances),
@@ -216,19 +253,18 @@ def _given_context_formula(
     *,
     num_bits,
 ):
-    num_examples = inputs.shape[0]
-    values, vectors = jnp.linalg.eigh(inputs.T @ inputs / num_examples)
-    covariance = vectors.T @ (eigenvalues[:, None] * vectors)  # H in the eigenbasis of G
-    prior = vectors.T @ (prior_variances[:, None] * vectors)
-    steps, rate = num_steps[..., None], step_size[..., None]
-    _, label_noise, decoding_noise = _eigenvalue_functions(values, steps, rate, num_bits)
-    decay, _ = geometric_sum(1 - rate * values, steps, num_bits)
-    bias = jnp.einsum("...i,ij,...j->...", decay, covariance * prior, decay)
-    diagonal = eigenvalues @ vectors**2  # of `covariance`
+    num_examples, dim = inputs.shape
+    gram = inputs.T @ inputs / num_examples
+    # Powers and sums of matrices by doubling, not by eigenvectors: their derivatives exist at equal eigenvalues too.
+    contraction = jnp.eye(dim) - step_size[..., None, None] * gram
+    steps = num_steps[..., None, None]
+    power, power_sum = geometric_sum(contraction, steps, num_bits, jnp.eye(dim), jnp.matmul)
+    _, square_sum = geometric_sum(contraction @ contraction, steps, num_bits, jnp.eye(dim), jnp.matmul)
+    gathered = step_size[..., None, None] * power_sum
     terms = (
-        bias,
-        label_noise_std**2 / num_examples * jnp.sum(diagonal * label_noise, axis=-1),
-        decoding_noise_std**2 / num_candidates * jnp.sum(diagonal * decoding_noise, axis=-1),
+        jnp.einsum("i,...ij,j,...ij->...", eigenvalues, power, prior_variances, power),
+        label_noise_std**2 / num_examples * jnp.einsum("i,...ij,...ij->...", eigenvalues, gathered @ gram, gathered),
+        decoding_noise_std**2 / num_candidates * jnp.einsum("i,...ii->...", eigenvalues, square_sum),
     )
     return RiskTerms(*jnp.broadcast_arrays(*terms))
 
@@ -241,23 +277,32 @@ def _eigenvalue_functions(eigenvalue: Array, num_steps: Array, step_size: Array,
     return power**2, eigenvalue * (step_size * power_sum) ** 2, square_sum
 
 
-def geometric_sum(ratio: Array, count: Array, num_bits: int) -> tuple[Array, Array]:
-    """``ratio**count`` and ``sum_{s<count} ratio**s`` for counts below ``2**num_bits``, elementwise.
+def geometric_sum(
+    ratio: Array, count: Array, num_bits: int, one: Array | float = 1.0, times: Callable[[Array, Array], Array] = operator.mul
+) -> tuple[Array, Array]:
+    """``ratio**count`` and ``sum_{s<count} ratio**s`` for counts below ``2**num_bits``; of numbers, or of matrices by matmul.
 
     By doubling, from the highest bit of the count down: no division, so that ratios near one and their derivatives are exact.
     """
     ratio, count = jnp.broadcast_arrays(ratio, count.astype(int))
-    power, total = jnp.ones_like(ratio), jnp.zeros_like(ratio)
+    power, total = jnp.broadcast_to(one, ratio.shape), jnp.zeros_like(ratio)
     for bit in reversed(range(num_bits)):
-        total, power = total * (1 + power), power**2
+        total, power = total + times(power, total), times(power, power)
         is_set = (count >> bit) & 1 == 1
-        total, power = jnp.where(is_set, 1 + ratio * total, total), jnp.where(is_set, ratio * power, power)
+        total, power = jnp.where(is_set, one + times(ratio, total), total), jnp.where(is_set, times(ratio, power), power)
     return power, total
 
 
 def _num_bits(num_steps: ArrayLike) -> int:
     """Bits that hold every number of steps; a traced number may be anything an int32 holds."""
-    return 31 if isinstance(num_steps, jax.core.Tracer) else max(1, int(np.max(np.asarray(num_steps))).bit_length())
+    return 31 if isinstance(num_steps, jax.core.Tracer) else max(1, int(np.max(np.asarray(num_steps), initial=0)).bit_length())
+
+
+def _num_nodes(num_bits: int) -> int:
+    """Spectral nodes that resolve (1 - eta x)^{2T} up to the edge of its stability: several times the root of T."""
+    if num_bits == 31:
+        return 256
+    return 256 * 2 ** max(0, (num_bits - 10) // 2) if num_bits <= 20 else 8192
 
 
 def _check_chain(num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates) -> None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-NUM_NODES = 256
+_NEXT_ORDER_NODES = 256  # more would only add rounding error
 
 
 class SpectralRule(NamedTuple):
@@ -25,7 +25,7 @@ class SpectralRule(NamedTuple):
     next_order: Array
 
 
-def spectral_rule(dim: Array, num_examples: Array) -> SpectralRule:
+def spectral_rule(dim: Array, num_examples: Array, num_nodes: int = 256) -> SpectralRule:
     r"""Quadrature rule for the mean spectrum of X^T X / n, X an (n, d) matrix of independent standard normals.
 
     With gamma = d/n, a, b = (1 -+ sqrt(gamma))^2, r = 2 sqrt(gamma) and x = 1 + gamma + r s, s = -cos(t), the average of f is
@@ -38,15 +38,16 @@ def spectral_rule(dim: Array, num_examples: Array) -> SpectralRule:
     and what is left is O(1/d^3). The last line solves the loop equation of the real Wishart ensemble to second order. All
     three are taken at t_k = k pi / (K + 1). For the first, these nodes and one at x = 0 of weight 1 / sum_{i=0..K} gamma^-i
     form a Gauss-Radau rule of the whole law, atom included: exact for polynomials up to degree 2 K, on either side of
-    gamma = 1, with positive weights. The others are exact up to degree K, through the Chebyshev coefficients of f; rounding
-    limits the next order to about 1e-8 of the largest |f|.
+    gamma = 1, with positive weights. The others are exact up to degree K, or 255 for the next order, through the Chebyshev
+    coefficients of f; rounding limits the next order to about 1e-8 of the largest |f|.
 
     Args:
         dim: d, any broadcastable shape.
         num_examples: n, any broadcastable shape.
+        num_nodes: K + 1, a multiple of 256.
 
     Returns:
-        Rule with K + 3 nodes on a new last axis: 0, a, the K = 256 interior nodes, b.
+        Rule with K + 3 nodes on a new last axis: 0, a, the K interior nodes, b.
 
     Source: Marchenko and Pastur (1967); Bai and Silverstein, Ann. Probab. 32 (2004), for the correction of real matrices;
         Forrester, Rahman and Witte, J. Math. Phys. 58 (2017), for the loop equations.
@@ -54,25 +55,27 @@ def spectral_rule(dim: Array, num_examples: Array) -> SpectralRule:
     dim, num_examples = (jnp.asarray(array)[..., None] for array in jnp.broadcast_arrays(dim, num_examples))
     gamma = dim / num_examples
     radius = 2 * jnp.sqrt(gamma)
-    angles = np.arange(NUM_NODES + 2) * (np.pi / (NUM_NODES + 1))
+    angles = np.arange(num_nodes + 1) * (np.pi / num_nodes)
     # (1 - sqrt(gamma))^2 + r (1 - cos t) keeps the digits of small nodes.
     support = (1 - jnp.sqrt(gamma)) ** 2 + 2 * radius * np.sin(angles / 2) ** 2
     origin = jnp.zeros_like(gamma)
 
-    atom = jax.nn.softmax(-jnp.arange(NUM_NODES + 1) * jnp.log(gamma), axis=-1)[..., :1]
-    density = 2 * np.sin(angles[1:-1]) ** 2 / ((NUM_NODES + 1) * support[..., 1:-1])
+    atom = jax.nn.softmax(-jnp.arange(num_nodes) * jnp.log(gamma), axis=-1)[..., :1]
+    density = 2 * np.sin(angles[1:-1]) ** 2 / (num_nodes * support[..., 1:-1])
     leading = jnp.concatenate([atom, origin, density, origin], axis=-1)
 
-    ends = np.zeros(NUM_NODES + 2)
+    ends = np.zeros(num_nodes + 1)
     ends[[0, -1]] = 1 / 4
-    correction = (ends - _contour_weights(1) / 2) / dim
+    arcsine = np.full(num_nodes + 1, 1 / num_nodes)
+    arcsine[[0, -1]] /= 2
+    correction = (ends - arcsine / 2) / dim
 
     cosine = -radius * np.cos(angles)
     next_order = (
-        7 / 4 * support * _contour_weights(5)
-        + (support - cosine / 2) * _contour_weights(3)
-        - support * cosine / radius * _contour_weights(4)
-        + radius / 2 * _contour_weights(2)
+        7 / 4 * support * _contour_weights(5, num_nodes)
+        + (support - cosine / 2) * _contour_weights(3, num_nodes)
+        - support * cosine / radius * _contour_weights(4, num_nodes)
+        + radius / 2 * _contour_weights(2, num_nodes)
     ) / (radius**2 * num_examples * dim)
 
     def with_origin(values) -> Array:
@@ -81,20 +84,19 @@ def spectral_rule(dim: Array, num_examples: Array) -> SpectralRule:
     return SpectralRule(with_origin(support), leading, with_origin(correction), with_origin(next_order))
 
 
-def _contour_weights(power: int) -> np.ndarray:
+def _contour_weights(power: int, num_nodes: int) -> np.ndarray:
     r"""Weights at s_k = -cos(t_k), ends included, of the functional f -> (1 / 2 pi i) contour int f(s) (s^2 - 1)^{-power/2} ds.
 
     The contour encloses [-1, 1]. On the Chebyshev polynomial T_j the functional is, by residues at s = (u + 1/u) / 2:
 
-        power    1        2      3         4                  5
-        j even   [j = 0]  0      j         0                  j (j^2 - 4) / 6
-        j odd    0        1      0         (j^2 - 1) / 2      0
+        power    2      3         4                  5
+        j even   0      j         0                  j (j^2 - 4) / 6
+        j odd    1      0         (j^2 - 1) / 2      0
     """
-    size = NUM_NODES + 1
+    size = _NEXT_ORDER_NODES
     order = np.arange(size + 1.0)
     even = order % 2 == 0
     on_polynomials = {
-        1: np.where(order == 0, 1.0, 0.0),
         2: np.where(even, 0.0, 1.0),
         3: np.where(even, order, 0.0),
         4: np.where(even, 0.0, (order**2 - 1) / 2),
@@ -103,4 +105,6 @@ def _contour_weights(power: int) -> np.ndarray:
     halved_ends = np.ones(size + 1)
     halved_ends[[0, -1]] = 1 / 2
     polynomials = np.cos(np.pi * np.outer(order, size - order) / size)  # T_j(s_k)
-    return 2 / size * halved_ends * ((on_polynomials * halved_ends) @ polynomials)
+    weights = np.zeros(num_nodes + 1)
+    weights[:: num_nodes // size] = 2 / size * halved_ends * ((on_polynomials * halved_ends) @ polynomials)
+    return weights

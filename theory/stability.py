@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
 from numpy.polynomial import Chebyshev
+from numpy.typing import ArrayLike
 from scipy import special
 
-from theory._evaluate import check_count, check_real, evaluate
+from theory._evaluate import check_broadcast, check_count, check_real, evaluate
 
 _DOMAIN = (-10.0, 40.0)  # outside, the tail probability is 1 or below 1e-70 to double precision
 
@@ -23,8 +23,10 @@ def divergence_probability(dim: ArrayLike, num_examples: ArrayLike, step_size: A
         P(lambda_max(X^T X) > 2 n / eta) ~ 1 - F_1((2 n / eta - mu) / s),   r = sqrt(n - 1/2), q = sqrt(d - 1/2),
         mu = (r + q)^2,   s = (r + q)(1/r + 1/q)^{1/3}
 
-    with F_1 the Tracy-Widom law of real matrices. The error is O(min(n, d)^{-2/3}) in the bulk of the law; at a probability of
-    1e-4 the result is within a factor 2 for d >= 4. Arguments broadcast, plain or traced.
+    with F_1 the Tracy-Widom law of real matrices. The error is O(min(n, d)^{-2/3}) in the bulk of the law, within 10 % for
+    probabilities from 0.01 to 0.1 at d >= 4, and grows in the far tail: where this predicts 1e-6, the exact probability is
+    2.6e-6 at (d, n) = (20, 40), 3.4e-6 at (20, 20), 9e-6 at (4, 8) and 0.3e-6 at (4, 1000). Arguments broadcast, plain or
+    traced.
 
     Args:
         dim: d >= 1.
@@ -46,6 +48,7 @@ def divergence_probability(dim: ArrayLike, num_examples: ArrayLike, step_size: A
     check_count("dim", dim, minimum=1)
     check_count("num_examples", num_examples, minimum=1)
     check_real("step_size", step_size, minimum=0.0, open_ends=True)
+    check_broadcast(dim=dim, num_examples=num_examples, step_size=step_size)
     return evaluate(_divergence_formula, dim, num_examples, step_size, coefficients=_tail_coefficients())
 
 
@@ -55,10 +58,10 @@ def largest_stable_step(dim: ArrayLike, num_examples: ArrayLike, probability: Ar
     Args:
         dim: d >= 1.
         num_examples: n >= 1.
-        probability: accepted probability of divergence, strictly between 0 and 1.
+        probability: accepted probability of divergence, at least 1e-60 and at most 1 - 1e-9.
 
     Returns:
-        Step size eta > 0.
+        Step size eta > 0; infinite if the probability is not reached by any step (in very few dimensions).
 
     Raises:
         ValueError: an argument is out of range.
@@ -70,7 +73,8 @@ def largest_stable_step(dim: ArrayLike, num_examples: ArrayLike, probability: Ar
     """
     check_count("dim", dim, minimum=1)
     check_count("num_examples", num_examples, minimum=1)
-    check_real("probability", probability, minimum=0.0, maximum=1.0, open_ends=True)
+    check_real("probability", probability, minimum=1e-60, maximum=1 - 1e-9)
+    check_broadcast(dim=dim, num_examples=num_examples, probability=probability)
     return evaluate(_stable_step_formula, dim, num_examples, probability, coefficients=_tail_coefficients())
 
 
@@ -138,4 +142,5 @@ def _stable_step_formula(dim, num_examples, probability, *, coefficients):
         value, slope = jax.jvp(lambda point: _log_tail(point, coefficients), (quantile,), (jnp.ones_like(quantile),))
         quantile = quantile - (value - target) / slope
     centre, scale = _centre_and_scale(dim, num_examples)
-    return 2 * num_examples / (centre + scale * quantile)
+    edge = centre + scale * quantile
+    return jnp.where(edge > 0, 2 * num_examples / jnp.where(edge > 0, edge, 1.0), jnp.inf)

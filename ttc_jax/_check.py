@@ -26,10 +26,9 @@ def integer(name: str, value, *, minimum: int) -> int:
 
 def integers(name: str, values, *, minimum: int) -> tuple[int, ...]:
     """`values` as a non-empty tuple of integers of at least `minimum`; ValueError otherwise."""
-    numbers = tuple(integer(name, value, minimum=minimum) for value in values)
-    if not numbers:
-        raise ValueError(f"{name} must list at least one integer, got none")
-    return numbers
+    if np.ndim(values) != 1 or len(values) == 0:
+        raise ValueError(f"{name} must list at least one integer, got {values!r}")
+    return tuple(integer(name, value, minimum=minimum) for value in values)
 
 
 def real(name: str, value, *, minimum: float = -np.inf, maximum: float = np.inf, open_ends: bool = False) -> None:
@@ -47,6 +46,13 @@ def real(name: str, value, *, minimum: float = -np.inf, maximum: float = np.inf,
         raise ValueError(f"{name} must be {allowed}, got {wrong.flat[0]:g}")
 
 
+def scalar(name: str, value, *, minimum: float = -np.inf, maximum: float = np.inf, open_ends: bool = False) -> None:
+    """ValueError unless `value` is one finite number in the range; a traced one is only asked for its shape."""
+    if np.ndim(value) != 0:
+        raise ValueError(f"{name} must be a single number, got shape {np.shape(value)}")
+    real(name, value, minimum=minimum, maximum=maximum, open_ends=open_ends)
+
+
 def finite(name: str, array) -> None:
     """ValueError if a concrete `array` holds NaN or infinity."""
     if isinstance(array, jax.core.Tracer):
@@ -55,6 +61,19 @@ def finite(name: str, array) -> None:
     if not np.isfinite(values).all():
         where = np.argwhere(~np.isfinite(values))[0].tolist()
         raise ValueError(f"{name} must be finite, got {values[tuple(where)]} at index {where}")
+
+
+def one_of(name: str, value, kinds: tuple[type, ...]) -> None:
+    """ValueError unless `value` is an instance of one of the `kinds`."""
+    if not isinstance(value, kinds):
+        raise ValueError(f"{name} must be {' or '.join(kind.__name__ for kind in kinds)}, got {value!r}")
+
+
+def key(value) -> None:
+    """ValueError unless `value` is one typed key."""
+    if not (isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key) and value.shape == ()):
+        described = f"shape {np.shape(value)} of {value.dtype}" if isinstance(value, jax.Array) else repr(value)
+        raise ValueError(f"key must be a single typed key (jax.random.key), got {described}")
 
 
 def shape(name: str, array, expected: tuple[int | None, ...]) -> None:

@@ -33,11 +33,12 @@ def prefix_means(candidates: Array, sizes: Sequence[int]) -> Array:
     if max(sizes) > num_candidates:
         raise ValueError(f"sizes must not exceed the {num_candidates} candidates, got {max(sizes)}")
     weights = np.arange(num_candidates) < np.asarray(sizes)[:, None]  # (sizes, c)
-    return jnp.asarray(weights / weights.sum(axis=1, keepdims=True), candidates.dtype) @ candidates
+    dtype = jnp.result_type(candidates, float)
+    return jnp.asarray(weights / weights.sum(axis=1, keepdims=True), dtype) @ candidates.astype(dtype)
 
 
 def best_of_n(candidates: Array, scores: Array) -> Array:
-    """The candidate (d,) of the smallest score among candidates (c, d) with scores (c,)."""
+    """The candidate (d,) of the smallest score among candidates (c, d) with scores (c,); a NaN score never wins."""
     _check.shape("candidates", candidates, (None, None))
     _check.shape("scores", scores, (candidates.shape[0],))
-    return candidates[jnp.argmin(scores)]
+    return candidates[jnp.argmin(jnp.where(jnp.isnan(scores), jnp.inf, scores))]

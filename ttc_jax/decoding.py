@@ -78,6 +78,7 @@ def cached_attention(params: LinearAttentionParams) -> Decoder:
 
 def gram(step_size: ArrayLike) -> Decoder:
     """The gradient step from the context's Gram matrix G = X^T X / n alone: w + step_size (X^T y / n - G w); O(d^2) a step."""
+    _check.scalar("step_size", step_size)
 
     def start(context, num_steps):
         del num_steps
@@ -208,8 +209,8 @@ def collapsed_candidates(
         ValueError: an argument has the wrong shape or range.
     """
     num_candidates = _check.integer("num_candidates", num_candidates, minimum=1)
-    state, num_steps = _check_chain(context, num_steps, decoding_noise_std, initial_state)
-    _check.real("step_size", step_size)
+    context, num_steps, noise_std, state = _check_chain(key, context, num_steps, decoding_noise_std, initial_state)
+    _check.scalar("step_size", step_size)
     contraction, drift = _gradient_map(context, step_size)
     power, power_sum = _geometric_sum(contraction, num_steps)
     mean = power @ state + power_sum @ drift
@@ -217,7 +218,7 @@ def collapsed_candidates(
         return jnp.broadcast_to(mean, (num_candidates, mean.size))
     _, covariance = _geometric_sum(contraction @ contraction, num_steps)  # at least the identity: its s = 0 term
     noise = standard_normal(key, (num_candidates, mean.size), dtype=mean.dtype)
-    return mean[None, :] + decoding_noise_std * noise @ jnp.linalg.cholesky(covariance).T
+    return mean[None, :] + noise_std * noise @ jnp.linalg.cholesky(covariance).T
 
 
 def _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, initial_state, observe):
@@ -225,7 +226,7 @@ def _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, 
 
     Returns the first state(s) and the observations of steps 1..T, or, with ``observe`` None, the last state(s) and None.
     """
-    state, num_steps = _check_chain(context, num_steps, decoding_noise_std, initial_state)
+    context, num_steps, noise_std, state = _check_chain(key, context, num_steps, decoding_noise_std, initial_state)
     shared, memory = decoder.start(context, max(num_steps, 1))  # a loop of no steps is traced all the same
     step = decoder.step
     if num_candidates is not None:
@@ -236,22 +237,30 @@ def _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, 
     def advance(carry, index):
         state, memory = carry
         moved, memory = step(shared, memory, state)
-        state = moved + decoding_noise_std * standard_normal(key, state.shape, index=index, dtype=state.dtype)
+        state = moved.astype(state.dtype) + noise_std * standard_normal(key, state.shape, index=index, dtype=state.dtype)
         return (state, memory), None if observe is None else observe(state)
 
     (last, _), walk = jax.lax.scan(advance, (state, memory), jnp.arange(num_steps))
     return last if observe is None else state, walk
 
 
-def _check_chain(context, num_steps, decoding_noise_std, initial_state):
+def _check_chain(key, context, num_steps, decoding_noise_std, initial_state):
+    """The arguments that all forms share, checked, with every array in one floating dtype."""
+    _check.key(key)
     check_context(context)
     num_steps = _check.integer("num_steps", num_steps, minimum=0)
-    _check.real("decoding_noise_std", decoding_noise_std, minimum=0.0)
+    _check.scalar("decoding_noise_std", decoding_noise_std, minimum=0.0)
+    context = Context(*(jnp.asarray(part) for part in context))
+    dtype = jnp.result_type(context.inputs, jnp.float32)
+    context = Context(context.inputs.astype(dtype), context.targets.astype(dtype))
     dim = context.inputs.shape[1]
     if initial_state is None:
-        return jnp.zeros(dim, context.inputs.dtype), num_steps
-    _check.shape("initial_state", initial_state, (dim,))
-    return jnp.asarray(initial_state, context.inputs.dtype), num_steps
+        state = jnp.zeros(dim, dtype)
+    else:
+        _check.shape("initial_state", initial_state, (dim,))
+        _check.finite("initial_state", initial_state)
+        state = jnp.asarray(initial_state, dtype)
+    return context, num_steps, jnp.asarray(decoding_noise_std, dtype), state
 
 
 def _gradient_map(context: Context, step_size: ArrayLike) -> tuple[Array, Array]:

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ttc_jax import _check
+
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _KEY_PARITY = 0x1BD11BDA
 
@@ -33,6 +35,9 @@ def standard_normal(key: Array, shape: tuple[int, ...], *, index: int | Array = 
     Returns:
         Array of ``shape``.
 
+    Raises:
+        ValueError: key is not a single typed key.
+
     Source: Salmon et al. (2011) for the generator; Box and Muller (1958) for the transform.
 
     Example:
@@ -40,6 +45,7 @@ def standard_normal(key: Array, shape: tuple[int, ...], *, index: int | Array = 
         >>> standard_normal(key, (2, 3)).shape
         (2, 3)
     """
+    _check.key(key)
     dtype = jnp.dtype(dtype or jnp.result_type(float))
     if dtype != jnp.float32 or jax.random.key_data(key).shape[-1] != 2:
         return jax.random.normal(jax.random.fold_in(key, index), shape, dtype)

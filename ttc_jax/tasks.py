@@ -50,7 +50,7 @@ class Isotropic:
     variance: float = 1.0
 
     def __post_init__(self):
-        _check.real("variance", self.variance, minimum=0.0, open_ends=True)
+        _check.scalar("variance", self.variance, minimum=0.0, open_ends=True)
 
     def eigenvalues(self, dim: int) -> np.ndarray:
         return np.full(dim, self.variance)
@@ -63,7 +63,7 @@ class PowerLaw:
     exponent: float = 1.0
 
     def __post_init__(self):
-        _check.real("exponent", self.exponent, minimum=0.0)
+        _check.scalar("exponent", self.exponent, minimum=0.0)
 
     def eigenvalues(self, dim: int) -> np.ndarray:
         return np.arange(1, dim + 1) ** -float(self.exponent)
@@ -76,6 +76,7 @@ class GivenSpectrum:
     values: Sequence[float]
 
     def __post_init__(self):
+        _check.shape("values", self.values, (None,))
         _check.real("values", self.values, minimum=0.0)
         object.__setattr__(self, "values", tuple(float(value) for value in self.values))
         if not any(self.values):
@@ -98,6 +99,8 @@ class GaussianPrior:
     def __post_init__(self):
         if self.variances is not None:
             _check.real("variances", self.variances, minimum=0.0)
+            if np.ndim(self.variances) > 1:
+                raise ValueError(f"variances must be a number or a list of numbers, got shape {np.shape(self.variances)}")
             variances = np.asarray(self.variances, dtype=float).tolist()
             object.__setattr__(self, "variances", tuple(variances) if isinstance(variances, list) else variances)
 
@@ -119,9 +122,9 @@ class BinaryPrior:
     prob_high: float = 0.5
 
     def __post_init__(self):
-        _check.real("low", self.low)
-        _check.real("high", self.high)
-        _check.real("prob_high", self.prob_high, minimum=0.0, maximum=1.0, open_ends=True)
+        _check.scalar("low", self.low)
+        _check.scalar("high", self.high)
+        _check.scalar("prob_high", self.prob_high, minimum=0.0, maximum=1.0, open_ends=True)
         if not self.low < self.high:
             raise ValueError(f"high must be above low = {self.low:g}, got {self.high:g}")
 
@@ -158,6 +161,8 @@ class TaskConfig:
     def __post_init__(self):
         object.__setattr__(self, "dim", _check.integer("dim", self.dim, minimum=1))
         object.__setattr__(self, "num_examples", _check.integer("num_examples", self.num_examples, minimum=1))
+        _check.one_of("spectrum", self.spectrum, (Isotropic, PowerLaw, GivenSpectrum))
+        _check.one_of("prior", self.prior, (GaussianPrior, BinaryPrior))
         self.spectrum.eigenvalues(self.dim)
         self.prior.check_dim(self.dim)
 
@@ -190,7 +195,7 @@ def sample_task(key: Array, config: TaskConfig, *, label_noise_std: ArrayLike = 
         >>> batch.context.targets.shape
         (7, 5)
     """
-    _check.real("label_noise_std", label_noise_std, minimum=0.0)
+    _check.scalar("label_noise_std", label_noise_std, minimum=0.0)
     dtype = jnp.dtype(dtype or jnp.result_type(float))
     coefficients_key, context_key = jax.random.split(key)
     coefficients = config.prior.sample(coefficients_key, config.dim, dtype)
@@ -220,12 +225,14 @@ def sample_context(
     """
     num_examples = _check.integer("num_examples", num_examples, minimum=1)
     _check.shape("coefficients", coefficients, (None,))
+    coefficients, eigenvalues = jnp.asarray(coefficients), jnp.asarray(eigenvalues)
     (dim,) = coefficients.shape
     _check.shape("eigenvalues", eigenvalues, (dim,))
-    _check.real("label_noise_std", label_noise_std, minimum=0.0)
+    _check.scalar("label_noise_std", label_noise_std, minimum=0.0)
+    coefficients = coefficients.astype(jnp.result_type(coefficients, float))
     dtype = coefficients.dtype
     # The standard normal inputs and the label noise come from one key as one block of n rows and d + 1 columns.
     draws = standard_normal(key, (num_examples, dim + 1), dtype=dtype)
-    inputs = draws[:, :dim] * jnp.sqrt(eigenvalues)[None, :]
-    targets = inputs @ coefficients + label_noise_std * draws[:, dim]
+    inputs = draws[:, :dim] * jnp.sqrt(eigenvalues.astype(dtype))[None, :]
+    targets = inputs @ coefficients + jnp.asarray(label_noise_std, dtype) * draws[:, dim]
     return Context(inputs, targets)

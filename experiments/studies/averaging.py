@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import xarray as xr
@@ -27,7 +28,7 @@ def draw(data: xr.Dataset) -> Figure:
     figure, axes = figures.panels(len(label_noises), width=max(5.0, 3.4 * len(label_noises)), height=3.4, sharey=True)
     for panel, label_noise in zip(axes, label_noises, strict=True):
         one_panel = data.sel(label_noise_std=label_noise)
-        for noise, color, marker in zip(noises, figures.ordered_colors(len(noises)), figures.MARKERS, strict=False):
+        for noise, color, marker in figures.ordered(noises):
             one = one_panel.sel(decoding_noise_std=noise)
             figures.curve(panel, one, "num_candidates", color=color, marker=marker, label=f"{noise:g}")
         terms = one_panel.isel(decoding_noise_std=0, num_candidates=0)
@@ -57,7 +58,7 @@ STUDY = Study(
         r" \;\longrightarrow\; \mathrm{bias} + \mathrm{label\ noise}$"
     ),
     presets={"quick": QUICK, "standard": replace(QUICK, num_tasks=65_536), "full": replace(QUICK, num_tasks=1_048_576)},
-    predict=chains.predict,
+    predict=functools.partial(chains.predict, drawn=("label_noise_std", "decoding_noise_std", "num_candidates")),
     measure=chains.measure,
     draw=draw,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from experiments.study import Study
 QUICK = ChainConfig(
     num_tasks=4096,
     decoding_noise_std=(0.02, 0.05, 0.1),
-    num_steps=(0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 22, 30),
+    num_steps=tuple(range(31)),
     num_candidates=(1, 16),
 )
 
@@ -54,14 +55,13 @@ def draw(data: xr.Dataset) -> Figure:
     data = data.isel(step_size=0, label_noise_std=0)
     noises, numbers = data["decoding_noise_std"].to_numpy(), data["num_candidates"].to_numpy()
     figure, axes = figures.panels(len(numbers) + 1, width=2.6 * (len(numbers) + 1), height=3.4, sharey=True)
-    colors = figures.ordered_colors(len(noises))
-    for panel, number in zip(axes, numbers, strict=False):
-        for noise, color, marker in zip(noises, colors, figures.MARKERS, strict=False):
+    for panel, number in zip(axes[:-1], numbers, strict=True):
+        for noise, color, marker in figures.ordered(noises):
             one = data.sel(decoding_noise_std=noise, num_candidates=number)
             figures.curve(panel, one, "num_steps", color=color, marker=marker, label=f"{noise:g}")
             for variable, look in BEST_MARKS.items():
                 best = best_length(one, variable)
-                panel.plot(best, one["predicted"].sel(num_steps=best), **look)
+                panel.plot(best, one[variable].sel(num_steps=best), **look)
         panel.set_title(f"$N$ = {number}" + (" candidate" if number == 1 else " candidates, averaged"))
 
     last = data.isel(decoding_noise_std=-1, num_candidates=0)
@@ -96,7 +96,7 @@ STUDY = Study(
         r" + \frac{\tau^2 d}{N}\,\langle\sum_{s<T}(1-\eta\lambda)^{2s}\rangle$"
     ),
     presets={"quick": QUICK, "standard": replace(QUICK, num_tasks=65_536), "full": replace(QUICK, num_tasks=1_048_576)},
-    predict=chains.predict,
+    predict=functools.partial(chains.predict, drawn=("decoding_noise_std", "num_steps", "num_candidates")),
     measure=chains.measure,
     draw=draw,
     findings=findings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import xarray as xr
@@ -38,7 +39,7 @@ def draw(data: xr.Dataset) -> Figure:
     data = data.isel(label_noise_std=0, decoding_noise_std=0, num_candidates=0)
     figure, (panel,) = figures.panels(1, width=5.2, height=3.6)
     lengths = data["num_steps"].to_numpy()
-    for length, color, marker in zip(lengths, figures.ordered_colors(len(lengths)), figures.MARKERS, strict=False):
+    for length, color, marker in figures.ordered(lengths):
         figures.curve(panel, data.sel(num_steps=length), "step_size", color=color, marker=marker, label=f"{length}")
     finite, infinite = edges(data)
     right = max(float(data["step_size"].max()), infinite) * 1.06
@@ -46,11 +47,12 @@ def draw(data: xr.Dataset) -> Figure:
     panel.axvline(finite, color="0.3", linestyle=":")
     panel.axvline(infinite, color="0.3", linestyle="--", linewidth=0.9)
     panel.set(xlim=(0, right), yscale="log", xlabel=figures.AXIS_LABELS["step_size"], ylabel=figures.RISK_LABEL)
-    low, high = float(data["predicted"].min()), float(data["predicted"].max())  # what diverges leaves the picture
+    stable = data["predicted"].where(data["step_size"] < infinite, drop=True)  # what diverges leaves the picture
+    low, high = (float(stable.min()), float(stable.max())) if stable.size else (0.1, 1.0)
     panel.set_ylim(0.7 * low, 8 * high)
     figures.plain_log_ticks(panel)
     for edge, words, side in (
-        (finite, "one context in a million diverges", "right"),
+        (finite, "largest stable step, predicted", "right"),
         (infinite, "edge for $d \\to \\infty$", "left"),
     ):
         panel.annotate(
@@ -77,7 +79,7 @@ STUDY = Study(
         r"$P(\mathrm{diverge}) = P(\lambda_{\max} > 2/\eta) \approx 1 - F_1\left(\frac{2n/\eta-\mu_{nd}}{\sigma_{nd}}\right)$"
     ),
     presets={"quick": QUICK, "standard": replace(QUICK, num_tasks=65_536), "full": replace(QUICK, num_tasks=1_048_576)},
-    predict=chains.predict,
+    predict=functools.partial(chains.predict, drawn=("step_size", "num_steps")),
     measure=chains.measure,
     draw=draw,
     findings=findings,

@@ -1,6 +1,6 @@
 """The verdict on made-up results whose right verdict is known."""
 
-import math
+import json
 
 import numpy as np
 import pytest
@@ -87,7 +87,17 @@ def test_false_alarms_are_as_rare_as_promised(rng):
     assert alarms <= stats.binom.isf(1e-4, 3000, 1e-3)
 
 
-def test_verdict_is_plain_data():
-    values = judge(results()).as_dict()
-    assert values["outcome"] == "agrees"
-    assert all(math.isfinite(z) for z in values["controls"].values())
+def test_a_term_that_is_zero_is_no_control():
+    data = results()
+    data["predicted_decoding_noise"][:] = 0.0
+    verdict = judge(data)
+    assert verdict.outcome == "agrees"
+    assert "without decoding noise" not in verdict.controls
+
+
+@pytest.mark.parametrize("data", [results(), results(judged=False), results(np.inf), results(np.nan)])
+def test_verdict_is_valid_json(data):
+    values = json.loads(json.dumps(judge(data).as_dict(), allow_nan=False))
+    assert values["outcome"] == judge(data).outcome
+    assert str(judge(data)).startswith(values["outcome"])
+    assert "nan" not in str(judge(data))

@@ -16,6 +16,7 @@ from experiments.errors import UserError
 from ttc_jax.sweep import Moments
 
 SMALL = ["--num-tasks", "40", "--num-steps", "0", "3", "--decoding-noise-std", "0.1", "--num-candidates", "1", "2"]
+QUIET = [*SMALL[:3], "3", *SMALL[5:]]  # one number of steps: nothing to warn about before the verdict
 FILES = ["data.nc", "figure.pdf", "figure.png", "verdict.json"]
 
 
@@ -107,7 +108,41 @@ def test_an_unsafe_step_is_warned_about_with_both_numbers(capsys):
     assert "largest stable step size is 0.4901" in said
     verdict = json.loads(Path("results/averaging/verdict.json").read_text())
     assert verdict["num_points"] == 0
-    assert len(verdict["warnings"]) == 1
+    assert verdict["largest_z"] is None
+    assert any("0.6557" in warning for warning in verdict["warnings"])
+
+
+def test_a_noise_free_study_can_agree():
+    quiet = ["--decoding-noise-std", "0", "--num-candidates", "1", "--decoder", "gram"]
+    assert cli.main(["run", "averaging", *quiet]) == 0
+    assert json.loads(Path("results/averaging/verdict.json").read_text())["outcome"] == "agrees"
+
+
+def test_axes_are_sorted_and_what_is_not_drawn_is_said(capsys):
+    grid = ["--num-steps", "8", "2", "0", "--step-size", "0.3", "0.1", "--num-tasks", "40", "--num-candidates", "1"]
+    assert cli.main(["run", "chain-length", *grid]) == 0
+    data = results.read(Path("results/chain-length"))
+    assert data["num_steps"].to_numpy().tolist() == [0, 2, 8]
+    assert np.all(np.diff(data["measured"].isel(step_size=0, decoding_noise_std=0, label_noise_std=0)[:, 0]) < 0)
+    assert "step_size has 2 values, of which the figure shows one" in capsys.readouterr().err
+
+
+def test_diverging_chains_are_drawn_and_reported():
+    wild = ["--step-size", "5", "--num-steps", "1000", "--decoder", "gram", "--num-tasks", "8"]
+    assert cli.main(["run", "step-size", *wild]) == 0
+    json.loads(Path("results/step-size/verdict.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_few_dimensions_are_not_judged(capsys):
+    assert cli.main(["run", "averaging", *SMALL, "--dim", "2"]) == 0
+    assert "does not hold" in capsys.readouterr().err
+    assert json.loads(Path("results/averaging/verdict.json").read_text())["num_points"] == 0
+
+
+def test_settings_beyond_memory_are_one_line(capsys):
+    assert cli.main(["run", "averaging", *SMALL, "--dim", "200000"]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "warning" not in line]
+    assert "memory" in line
 
 
 def test_a_wrong_prediction_exits_with_one(monkeypatch, capsys):
@@ -141,7 +176,7 @@ def test_interruption_writes_nothing(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Moments, "of", interrupted)
-    assert cli.main(["run", "averaging", *SMALL]) == 130
+    assert cli.main(["run", "averaging", *QUIET]) == 130
     assert files("results/averaging") == []
     assert len(capsys.readouterr().err.splitlines()) == 1
 
@@ -154,6 +189,7 @@ BAD = [
     (["walk"], "walk"),
     ([*RUN, "--preset", "huge"], "'huge'"),
     ([*RUN, "--seed", "-1"], "seed .* -1"),
+    ([*RUN, "--seed", "4294967296"], "seed .* 4294967296"),
     ([*RUN, "--num-tasks", "many"], "num-tasks.*'many'"),
     ([*RUN, "--num-tasks", "1"], "num_tasks .* 1"),
     ([*RUN, "--num-tasks", "12.5"], "num-tasks.*'12.5'"),
@@ -189,7 +225,7 @@ def test_bad_input_is_one_line_and_exit_status_two(arguments, pattern, capsys, t
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text", "foreign"])
 def test_damaged_results_are_named_and_kept(damage, capsys):
-    cli.main(["run", "averaging", *SMALL])
+    cli.main(["run", "averaging", *QUIET])
     path = Path("results/averaging/data.nc")
     whole = path.read_bytes()
     path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"x" * 5000, "foreign": b""}[damage])
@@ -198,7 +234,7 @@ def test_damaged_results_are_named_and_kept(damage, capsys):
         xr.Dataset({"x": ("y", [1.0])}).to_netcdf(path, engine="h5netcdf")
     damaged = path.read_bytes()
     capsys.readouterr()
-    for command in (["report", "results"], ["run", "averaging", *SMALL]):
+    for command in (["report", "results"], ["run", "averaging", *QUIET]):
         assert cli.main(command) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert "results/averaging/data.nc must be" in line

@@ -11,6 +11,7 @@ from experiments import figures, studies, study
 
 SETTINGS = {
     "quick grid": {},
+    "eight noises, one length": {"decoding_noise_std": tuple(np.linspace(0.01, 0.3, 8)), "num_steps": (3,)},
     "one point": {"step_size": (0.3,), "decoding_noise_std": (0.1,), "num_steps": (3,), "num_candidates": (1,)},
     "many noises": {"decoding_noise_std": tuple(np.linspace(0.01, 0.3, 8)), "num_candidates": (1,)},
     "all unsafe": {"step_size": (0.68,)},
@@ -24,6 +25,13 @@ def drawn(name, settings):
         figure = one.draw(study.run(one, config, 0))
         FigureCanvasAgg(figure).draw()
     return figure
+
+
+@pytest.mark.parametrize(("name", "axis"), [("chain-length", "decoding_noise_std"), ("step-size", "num_steps")])
+def test_every_curve_is_drawn(name, axis):
+    values = tuple(range(1, 10)) if axis == "num_steps" else tuple(np.linspace(0.01, 0.3, 9))
+    labels = drawn(name, {axis: values, "num_candidates": (1,)}).axes[0].get_legend_handles_labels()[1]
+    assert labels == [f"{value:g}" for value in values]
 
 
 def overlap(first, second):

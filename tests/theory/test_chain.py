@@ -45,8 +45,8 @@ def test_given_context_defaults_are_isotropic(rng):
     inputs = rng.normal(size=(9, 4))
     explicit = theory.risk_given_context(inputs, eigenvalues=np.ones(4), prior_variances=np.full(4, 0.25), **CHAIN)
     np.testing.assert_array_equal(theory.risk_given_context(inputs, **CHAIN), explicit)
-    scalar = theory.risk_given_context(inputs, prior_variances=0.25, **CHAIN)
-    np.testing.assert_array_equal(scalar, explicit)
+    tenth = theory.risk_given_context(inputs, prior_variances=np.full(4, 0.1), **CHAIN)
+    np.testing.assert_array_equal(theory.risk_given_context(inputs, prior_variances=0.1, **CHAIN), tenth)
 
 
 def test_given_context_is_the_mean_over_coefficients_and_noises(rng):
@@ -93,9 +93,12 @@ def test_one_and_two_steps_are_exact_wishart_moments(sizes):
             strict=True,
         )
     ]
+    m4 = n**3 + 6 * n**2 * dim + 6 * n * dim**2 + dim**3 + 6 * n**2 + 17 * n * dim + 6 * dim**2 + 21 * (n + dim)
+    bias = dim * (1 - 4 * eta * m1 + 6 * eta**2 * m2 - 4 * eta**3 * m3 + eta**4 * (m4 + 20) / n**3)
     label = sigma**2 * dim / n * (4 * eta**2 * m1 - 4 * eta**3 * m2 + eta**4 * m3)
     decoding = tau**2 * dim * (2 - 2 * eta * m1 + eta**2 * m2)
     np.testing.assert_allclose(two[1:], [label, decoding], rtol=1e-7)
+    assert bias - two[0] == pytest.approx(dim * eta**4 * 20 / n**3, rel=1e-3)  # of the order after the next, all of it
 
 
 def independent_expected_risk(dim, n, *, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates):
@@ -146,6 +149,33 @@ def test_long_chains_settle():
     assert least_squares.label_noise == pytest.approx(0.4**2 * 20 / 19, rel=0.01)
 
 
+@pytest.mark.parametrize(("sizes", "num_steps"), [((99, 100), 3000), ((495, 500), 10_000), ((990, 1000), 100_000)])
+def test_long_chains_near_square_contexts(sizes, num_steps):
+    """Dense midpoint sums in the angle resolve the edge that the rule's nodes must resolve too."""
+    dim, n = sizes
+    gamma, points, step = dim / n, 2_000_000, 0.4
+    angle = (np.arange(points) + 0.5) * np.pi / points
+    nodes = (1 - gamma**0.5) ** 2 + 4 * gamma**0.5 * np.sin(angle / 2) ** 2
+    spread = -np.expm1(2 * num_steps * np.log(np.abs(1 - step * nodes))) / (step * nodes * (2 - step * nodes))
+    edges = (1 - gamma**0.5) ** 2, (1 + gamma**0.5) ** 2
+    ends = [-np.expm1(2 * num_steps * np.log(abs(1 - step * x))) / (step * x * (2 - step * x)) for x in edges]
+    average = 2 / points * np.sum(np.sin(angle) ** 2 * spread / nodes) + (sum(ends) / 4 - spread.mean() / 2) / dim
+    chain = {"num_steps": num_steps, "step_size": step, "label_noise_std": 0.0, "decoding_noise_std": 1.0}
+    assert theory.expected_risk(dim, n, **chain).decoding_noise == pytest.approx(dim * average, rel=1e-6)
+
+
+def test_plain_and_array_sizes_agree():
+    plain = theory.expected_risk(30, 40, **CHAIN)
+    np.testing.assert_array_equal(theory.expected_risk(jnp.array(30), 40, **CHAIN), plain)
+
+
+def test_strict_promotion_of_the_session_is_no_hindrance():
+    with jax.numpy_dtype_promotion("strict"):
+        strict = theory.expected_risk(20, 40, **CHAIN)
+        theory.risk_given_context(INPUTS, **CHAIN)
+    np.testing.assert_array_equal(strict, theory.expected_risk(20, 40, **CHAIN))
+
+
 def test_decoding_noise_grows_without_bound_when_some_directions_are_unseen():
     chain = {**CHAIN, "step_size": 0.1, "num_steps": np.array([1000, 2000])}
     first, second = theory.expected_risk(40, 20, **chain).decoding_noise
@@ -194,6 +224,7 @@ BAD = [
     (lambda: _expected(num_candidates=0), "num_candidates", "0"),
     (lambda: _expected(signal_var=-2), "signal_var", "-2"),
     (lambda: _expected(signal_var="big"), "signal_var", "'big'"),
+    (lambda: _expected(num_steps=[1, 2], step_size=[0.1, 0.2, 0.3]), "num_steps", "(3,)"),
     (lambda: _given(np.ones(3)), "inputs", "(3,)"),
     (lambda: _given(np.ones((0, 3))), "inputs", "(0, 3)"),
     (lambda: _given(np.full((2, 2), np.nan)), "inputs", "nan"),

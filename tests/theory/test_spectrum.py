@@ -54,10 +54,15 @@ def test_moments_are_those_of_the_wishart_law(sizes):
         1: [1.0, 0.0, 0.0],
         2: [1 + dim / n, 1 / n, 0.0],
         3: [(n**2 + dim**2 + 3 * n * dim) / n**2, (3 * n + 3 * dim) / n**2, 4 / n**2],
+        4: [
+            (n**3 + 6 * n**2 * dim + 6 * n * dim**2 + dim**3) / n**3,
+            (6 * n**2 + 17 * n * dim + 6 * dim**2) / n**3,
+            21 * (n + dim) / n**3,
+        ],
     }
     for power, orders in exact.items():
         found = [np.sum(weights * nodes**power) for weights in (leading, correction, next_order)]
-        np.testing.assert_allclose(found, orders, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(found, orders, rtol=1e-6, atol=1e-8 * nodes.max() ** power)  # the stated rounding
 
 
 def simulated_eigenvalues(dim, num_examples, repeats, rng):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import integrate, special
 
 import theory
 from theory.stability import tracy_widom_tail
@@ -51,14 +52,45 @@ def largest_eigenvalues(dim, num_examples, repeats, rng):
 
 
 @pytest.mark.parametrize("sizes", [(20, 40), (40, 20), (10, 80), (4, 8)])
-def test_divergence_probability_is_the_simulated_one(sizes, rng):
+@pytest.mark.parametrize("probability", [0.1, 0.01])
+def test_divergence_probability_is_the_simulated_one(sizes, probability, rng):
     largest = largest_eigenvalues(*sizes, 100_000, rng)
-    for probability in (0.1, 0.01, 0.001):
-        step = theory.largest_stable_step(*sizes, probability=probability)
-        simulated = np.mean(largest > 2 / step)
-        error = np.sqrt(probability / len(largest))
-        assert abs(simulated - probability) < 4 * error + 0.5 * probability * min(sizes) ** (-2 / 3) * np.log10(1 / probability)
-        assert abs(simulated - 2 * probability) > 4 * error or probability < 0.01
+    simulated = np.mean(largest > 2 / theory.largest_stable_step(*sizes, probability=probability))
+    error = 4 * np.sqrt(probability / len(largest))
+    assert abs(simulated - probability) < error + 0.1 * probability  # the stated error
+    assert abs(simulated - 1.5 * probability) > error + 0.1 * probability
+
+
+def exact_far_tail(dim, num_examples, step_size):
+    """P(lambda_max > 2 / eta) up to its own square: the mean number of eigenvalues beyond.
+
+    Given one eigenvalue x beyond all others, these are a Wishart matrix of one dimension and one degree of freedom less, and
+    the mean of det(x - W) over it is a Laguerre polynomial.
+    """
+    n, d = max(dim, num_examples), min(dim, num_examples)
+    log_constant = (
+        np.log(d) + special.gammaln(1.5) - (n + d - 1) / 2 * np.log(2) - special.gammaln(1 + d / 2) - special.gammaln(n / 2)
+    )
+
+    def density(x):
+        determinant = abs(special.eval_genlaguerre(d - 1, n - d, x))
+        return np.exp(log_constant + (n - d - 1) / 2 * np.log(x) - x / 2 + special.gammaln(d) + np.log(determinant))
+
+    edge = 2 * num_examples / step_size
+    return integrate.quad(density, edge, edge + 40 * np.sqrt(n) + 80, epsrel=1e-8, limit=400)[0]
+
+
+def test_exact_tail_is_the_simulated_one(rng):
+    step = theory.largest_stable_step(10, 30, probability=1e-3)
+    count = np.sum(largest_eigenvalues(10, 30, 200_000, rng) > 2 / step)
+    expected = 200_000 * exact_far_tail(10, 30, step)
+    assert abs(count - expected) < 4 * np.sqrt(expected)
+
+
+@pytest.mark.parametrize(("sizes", "stated"), [((20, 40), 2.6), ((20, 20), 3.4), ((4, 8), 9.0), ((4, 1000), 0.27)])
+def test_far_tail_has_the_stated_error(sizes, stated):
+    step = theory.largest_stable_step(*sizes, probability=1e-6)
+    assert exact_far_tail(*sizes, step) / 1e-6 == pytest.approx(stated, rel=0.05)
 
 
 def test_the_known_unsafe_step():
@@ -80,6 +112,11 @@ def test_stable_step_tends_to_the_edge_of_the_spectrum():
     assert steps[-1] == pytest.approx(edge, rel=1e-3)
 
 
+def test_a_step_that_nothing_reaches_is_infinite():
+    assert theory.largest_stable_step(1, 1, probability=0.999) == np.inf
+    assert np.all(theory.largest_stable_step(np.array([4, 20]), 40, probability=0.999) > 0)
+
+
 def test_probability_is_one_or_zero_far_from_the_edge():
     assert theory.divergence_probability(20, 40, 50.0) == pytest.approx(1.0, abs=1e-9)
     assert theory.divergence_probability(20, 40, 1e-3) < 1e-60
@@ -91,6 +128,8 @@ BAD = [
     (lambda: theory.divergence_probability(20, 40, np.nan), "step_size", "nan"),
     (lambda: theory.largest_stable_step(20, 1.5), "num_examples", "1.5"),
     (lambda: theory.largest_stable_step(20, 40, 0.0), "probability", "0"),
+    (lambda: theory.largest_stable_step(20, 40, 1e-100), "probability", "1e-100"),
+    (lambda: theory.divergence_probability([1, 2], 40, [0.1, 0.2, 0.3]), "dim", "(2,)"),
     (lambda: theory.largest_stable_step(20, 40, 1.0), "probability", "1"),
 ]
 

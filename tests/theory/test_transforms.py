@@ -116,6 +116,20 @@ def test_derivative_in_the_inputs():
     np.testing.assert_allclose(many, risk(inputs), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "inputs", [np.sqrt(2) * np.eye(2), np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])], ids=["equal", "zero"]
+)
+def test_derivative_in_inputs_with_repeated_eigenvalues(inputs):
+    def risk(inputs):
+        return theory.risk_given_context(inputs, **CHAIN).total
+
+    slope = jax.grad(risk)(jnp.asarray(inputs, jnp.float32))
+    shift = np.zeros_like(inputs)
+    shift[0, 1] = shift[1, 0] = 1e-4
+    expected = (risk(inputs + shift) - risk(inputs - shift)) / 2e-4
+    assert float(np.sum(slope * shift / 1e-4)) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
 def test_derivative_in_spectrum_and_prior():
     ones = jnp.ones(4)
 

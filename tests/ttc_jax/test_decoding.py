@@ -156,6 +156,20 @@ def test_a_decoder_of_ones_own(task):
     np.testing.assert_allclose(states[:, 0], [8, 4, 2, 1])
 
 
+@pytest.mark.parametrize("name", ["full", "cached", "gram"])
+def test_contexts_of_other_dtypes_are_decoded(task, name):
+    expected = rollout(jax.random.key(0), task.context, decoders()[name], num_steps=3, decoding_noise_std=0.1)
+    double = Context(*(np.asarray(part, np.float64) for part in task.context))  # in a float32 session
+    found = rollout(jax.random.key(0), double, decoders()[name], num_steps=3, decoding_noise_std=0.1)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    integers = Context(jnp.ones((3, DIM), int), jnp.arange(3))
+    assert rollout(jax.random.key(0), integers, decoders()[name], num_steps=3, decoding_noise_std=0.1).dtype == jnp.float32
+    with jax.enable_x64(True):
+        single = rollout(jax.random.key(0), task.context, decoders()[name], num_steps=3, decoding_noise_std=0.1)
+        assert single.dtype == jnp.float32
+        np.testing.assert_allclose(single, expected, rtol=1e-4)
+
+
 def test_everything_is_jittable_vmappable_and_differentiable(task):
     def risk(noise, step_size):
         asked = {"num_steps": 4, "decoding_noise_std": noise}
@@ -194,6 +208,11 @@ BAD = [
     (lambda: _rollout(decoding_noise_std=-0.1), "decoding_noise_std", "-0.1"),
     (lambda: _rollout(decoding_noise_std=np.inf), "decoding_noise_std", "inf"),
     (lambda: _rollout(initial_state=jnp.ones(2)), "initial_state", "(2,)"),
+    (lambda: _rollout(initial_state=[np.nan, 0, 0]), "initial_state", "nan"),
+    (lambda: _rollout(decoding_noise_std=[0.1, 0.2, 0.3]), "decoding_noise_std", "(3,)"),
+    (lambda: decoding.gram(np.nan), "step_size", "nan"),
+    (lambda: rollout(jax.random.split(jax.random.key(0)), CONTEXT, decoding.gram(0.1), **CHAIN), "key", "(2,)"),
+    (lambda: rollout(7, CONTEXT, decoding.gram(0.1), **CHAIN), "key", "7"),
     (lambda: _rollout(Context(jnp.ones((4, 3)), jnp.ones(3))), "targets", "(3,)"),
     (lambda: _rollout(Context(jnp.full((4, 3), np.nan), jnp.ones(4))), "inputs", "nan"),
     (lambda: _collapsed(num_candidates=0), "num_candidates", "0"),

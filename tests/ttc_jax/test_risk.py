@@ -58,9 +58,9 @@ def test_collapsed_averaged_risk_has_the_exact_mean(task):
 
 BAD = [
     (lambda task: excess_risk(jnp.ones(3), task), "estimate", "(3,)"),
-    (lambda task: _averaged(task, num_steps=()), "num_steps", "none"),
+    (lambda task: _averaged(task, num_steps=()), "num_steps", "()"),
     (lambda task: _averaged(task, num_steps=(1, -1)), "num_steps", "-1"),
-    (lambda task: _averaged(task, num_candidates=()), "num_candidates", "none"),
+    (lambda task: _averaged(task, num_candidates=()), "num_candidates", "()"),
     (lambda task: _averaged(task, num_candidates=(0,)), "num_candidates", "0"),
 ]
 

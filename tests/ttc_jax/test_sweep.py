@@ -113,6 +113,7 @@ BAD = [
     ({"axes": {"label_noise_std": 0.1, "decoding_noise_std": [0.1]}}, "label_noise_std", "0.1"),
     ({"axes": {"label_noise_std": [np.nan], "decoding_noise_std": [0.1]}}, "label_noise_std", "nan"),
     ({"reused_axes": {"num_steps": [0, 3]}}, "measure", "(2, 2)"),
+    ({"reused_axes": {"label_noise_std": [0, 3]}}, "reused_axes", "label_noise_std"),
 ]
 
 

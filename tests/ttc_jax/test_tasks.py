@@ -101,6 +101,13 @@ BAD = [
     (lambda: BinaryPrior(low=1.0, high=1.0), "high", "1"),
     (lambda: sample_task(jax.random.key(0), TaskConfig(3, 4), label_noise_std=-0.1), "label_noise_std", "-0.1"),
     (lambda: sample_task(jax.random.key(0), TaskConfig(3, 4), label_noise_std=np.nan), "label_noise_std", "nan"),
+    (lambda: TaskConfig(3, 4, spectrum="isotropic"), "spectrum", "'isotropic'"),
+    (lambda: TaskConfig(3, 4, prior=[1.0]), "prior", "[1.0]"),
+    (lambda: GivenSpectrum(5.0), "values", "()"),
+    (lambda: PowerLaw([1.0]), "exponent", "(1,)"),
+    (lambda: GaussianPrior(np.ones((2, 2))), "variances", "(2, 2)"),
+    (lambda: sample_task(jax.random.key(0), TaskConfig(3, 4), label_noise_std=[0.1, 0.2]), "label_noise_std", "(2,)"),
+    (lambda: sample_task(jax.random.split(jax.random.key(0), 2)[:1], TaskConfig(3, 4)), "key", "(1,)"),
     (lambda: sample_context(jax.random.key(0), jnp.ones(3), jnp.ones(2), 4), "eigenvalues", "(2,)"),
     (lambda: sample_context(jax.random.key(0), jnp.ones(3), jnp.ones(3), 0), "num_examples", "0"),
 ]

@@ -48,7 +48,7 @@ def gradient_step(dim: int, step_size: ArrayLike, dtype=None) -> LinearAttention
     Source: von Oswald et al., "Transformers learn in-context by gradient descent" (2023), Proposition 1.
     """
     dim = _check.integer("dim", dim, minimum=1)
-    _check.real("step_size", step_size)
+    _check.scalar("step_size", step_size)
     return preconditioned_step(jnp.asarray(step_size) * jnp.eye(dim, dtype=dtype))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from ttc_jax import _check
 from ttc_jax.sweep.moments import Moments
@@ -72,10 +72,13 @@ def sweep(
         >>> bool(abs(result.mean[1] - 4 * result.mean[0]) < 1e-5)
         True
     """
+    _check.key(key)
     num_tasks = _check.integer("num_tasks", num_tasks, minimum=1)
     chunk_size = min(_check.integer("chunk_size", chunk_size, minimum=1), num_tasks)
     grid = {name: _axis(name, values) for name, values in axes.items()}
     reused = {name: _axis(name, values) for name, values in (reused_axes or {}).items()}
+    if shared := grid.keys() & reused.keys():
+        raise ValueError(f"reused_axes must not repeat a name of axes, got {sorted(shared)}")
     shape = tuple(len(values) for values in (*grid.values(), *reused.values()))
 
     evaluate = _compiled(measure, tuple(grid))
