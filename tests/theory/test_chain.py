@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import theory
+from tests.errors import assert_named
 from tests.statistics import agrees
 
 CHAIN = {"num_steps": 7, "step_size": 0.3, "label_noise_std": 0.4, "decoding_noise_std": 0.1, "num_candidates": 3}
@@ -237,7 +238,4 @@ BAD = [
 
 @pytest.mark.parametrize(("call", "name", "value"), BAD)
 def test_bad_input_is_named(call, name, value):
-    with pytest.raises(ValueError, match=name) as error:
-        call()
-    assert value in str(error.value)
-    assert "\n" not in str(error.value)
+    assert_named(call, name, value)

@@ -1,0 +1,28 @@
+"""Every study at its quick preset over ten seeds: ``python -m tests.agreement.seeds``, the README's table of verdicts."""
+
+from __future__ import annotations
+
+import sys
+
+from experiments import agreement, studies, study
+
+SEEDS = range(10)
+
+
+def main() -> int:
+    """Print the table; 1 if a study disagrees or a control is accepted at any seed."""
+    failures = 0
+    print("| study | points | largest z over seeds (threshold) | weakest control, z |\n|---|---|---|---|")
+    for name in studies.names():
+        one = studies.load(name)
+        verdicts = [agreement.judge(study.run(one, one.presets["quick"], seed)) for seed in SEEDS]
+        failures += sum(verdict.outcome != "agrees" for verdict in verdicts)
+        largest = max(verdict.largest_z for verdict in verdicts)
+        z, control = min((z, control) for verdict in verdicts for control, z in verdict.controls.items())
+        threshold = f"{verdicts[0].threshold:.2f}"
+        print(f"| {name} | {verdicts[0].num_points} | {largest:.2f} ({threshold}) | {z:.1f} ({control}) |", flush=True)
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
