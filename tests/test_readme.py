@@ -47,3 +47,7 @@ def test_commands_exist():
 
 def test_every_study_is_in_the_gallery():
     assert all(f"[{name}](docs/{name}.png)" in TEXT for name in studies.names())
+
+
+def test_no_placeholder_is_left():
+    assert not re.search(r"\b(TODO|TBD|[A-Z]\d|[A-Z]{5,})\b", re.sub(r"`[^`]*`|\bW[12]\b", "", TEXT))
