@@ -26,6 +26,11 @@ DIVERGENCE_LEVEL = 1e-6
 SMALLEST_SIZE = 4
 """Smallest dimension and number of examples at which the expansion in 1/d is trusted."""
 AXES = ("step_size", "label_noise_std", "decoding_noise_std", "num_steps", "num_candidates")
+RISK_FORMULA = (
+    r"$E\,R = d\psi\,\langle(1-\eta\lambda)^{2T}\rangle"
+    r" + \frac{\sigma^2 d}{n}\,\langle\lambda(\eta\sum_{s<T}(1-\eta\lambda)^s)^2\rangle"
+    r" + \frac{\tau^2 d}{N}\,\langle\sum_{s<T}(1-\eta\lambda)^{2s}\rangle$"
+)
 _SAFE = DIVERGENCE_LEVEL * (1 + 1e-6)  # a step size that came out of largest_stable_step is safe
 
 
@@ -79,6 +84,10 @@ def predict(config: ChainConfig, *, drawn: tuple[str, ...] = AXES) -> Prediction
     grid = dict(zip(axes, np.meshgrid(*axes.values(), indexing="ij", sparse=True), strict=True))
     risk = theory.expected_risk(config.dim, config.num_examples, **grid)
     neglected = theory.expected_risk_next_order(config.dim, config.num_examples, **grid)
+    if not np.isfinite(risk.total).all():
+        where = dict(zip(axes, np.argwhere(~np.isfinite(risk.total))[0], strict=True))
+        point = ", ".join(f"{name} {axes[name][index]:g}" for name, index in where.items())
+        raise ValueError(f"settings must predict a finite risk, got an infinite one at {point}")
     probability = theory.divergence_probability(config.dim, config.num_examples, grid["step_size"])
     holds = (probability <= _SAFE) & (min(config.dim, config.num_examples) >= SMALLEST_SIZE)
     return Prediction(

@@ -1,16 +1,22 @@
 """The command line: ``ttc list | run STUDY | reproduce | report DIR | doctor``.
 
 Exit status: 0 if all is well, 1 if a prediction disagrees with its measurement, 2 if the input is wrong (one line says what
-is), 130 after Ctrl-C. Heavy packages are imported by the commands that need them, so that help is instant.
+is), 70 after a defect of the program, 130 after Ctrl-C. Heavy packages are imported by the commands that need them, so that
+help is instant.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import itertools
+import os
 import re
+import shutil
+import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
@@ -22,6 +28,7 @@ from experiments import studies
 from experiments.errors import UserError
 
 _SHOW_PROGRESS_AFTER_S = 2.0
+_INTERRUPTED = "ttc: interrupted; the study under way was not written, and the same command starts it again"
 
 
 @dataclass(frozen=True)
@@ -87,23 +94,46 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ttc: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("ttc: interrupted; the study under way was not written, and the same command starts it again", file=sys.stderr)
+        print(_INTERRUPTED, file=sys.stderr)
         return 130
 
 
+def console() -> None:
+    """The installed command: :func:`main`, with an exit status for defects and a Ctrl-C that stops compilers too."""
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os._exit(0)
+    except Exception:
+        traceback.print_exc()
+        status = 70
+    sys.exit(status)
+
+
+def _interrupt(*_: Any) -> None:
+    """Leave at once: an exception raised inside a compiler or an import may be lost or crash the process."""
+    if "experiments.results" in sys.modules:
+        for folder in sys.modules["experiments.results"].unfinished:
+            shutil.rmtree(folder, ignore_errors=True)
+    os.write(2, f"{_INTERRUPTED}\n".encode())
+    os._exit(130)
+
+
 def _dispatch(arguments: list[str]) -> int:
-    if arguments[:1] == ["run"] and len(arguments) > 1 and not arguments[1].startswith("-"):
+    if arguments[:1] == ["run"] and not {"-h", "--help"} & set(arguments[1:2]):
+        if len(arguments) < 2 or arguments[1].startswith("-"):
+            raise UserError(f"STUDY must come right after run, one of {', '.join(studies.names())}")
         return _run(arguments[1], arguments[2:])
     command = _parse(Command, "ttc", arguments)
     match command:
         case List():
             return _list()
-        case Run():
-            raise UserError(f"STUDY must come right after run, one of {', '.join(studies.names())}")
         case Reproduce():
             return _reproduce(command)
         case Report():
-            return _report(command.dir)
+            return _report(command.dir.expanduser())
         case _:
             return _doctor()
 
@@ -134,7 +164,7 @@ def _run(name: str, arguments: list[str]) -> int:
 def _reproduce(options: RunOptions) -> int:
     configs = {name: studies.load(name).presets[options.preset] for name in studies.names()}
     verdicts = [_run_one(name, config, options) for name, config in configs.items()]
-    _report(options.out)
+    _report(options.out.expanduser())
     return int("disagrees" in verdicts)
 
 
@@ -148,7 +178,7 @@ def _run_one(name: str, config: Any, options: RunOptions) -> str:
 
     if not 0 <= options.seed < 2**32:
         raise UserError(f"seed must be an integer from 0 to 2**32 - 1, got {options.seed}")
-    study, folder = studies.load(name), options.out / name
+    study, folder = studies.load(name), options.out.expanduser() / name
     for warning in study_module.check(study, config).warnings:
         print(f"ttc: warning: {warning}", file=sys.stderr)
     results.prepare(folder, {"study": name, "config": json.dumps(asdict(config)), "seed": options.seed}, options.overwrite)
@@ -204,7 +234,10 @@ def _doctor() -> int:
 
     for package, version in study.versions().items():
         print(f"{package:10} {version}")
-    print(f"{'devices':10} {study.device()}")
+    try:
+        print(f"{'devices':10} {study.device()}")
+    except RuntimeError as error:
+        raise UserError(f"JAX must find a device, got none ({' '.join(str(error).split())})") from error
     print(
         f"simulation runs on {jax.default_backend()}, in {jax.numpy.result_type(float)}; sums over tasks in float64 on the host"
     )
@@ -225,16 +258,27 @@ def _parse(kind: Any, program: str, arguments: list[str], **options: Any) -> Any
 
 
 def _one_line(box: str) -> str:
-    """The first paragraph of a boxed message, without its title."""
-    lines = [re.sub(r"^╭.*╮$|^╰.*╯$|─{3,}|│", "", line).strip() for line in box.splitlines()]
-    paragraph: list[str] = []
-    for line in lines:
-        if line:
-            paragraph.append(line)
-        elif paragraph:
-            break
-    return " ".join(paragraph)
+    """What a boxed message says: its first paragraph, without title and jargon, and the suggestion if there is one."""
+    _title, *boxed = box.splitlines()
+    lines = [re.sub(r"^╰.*╯$|[─-]{3,}|[│|]", "", line).strip() for line in boxed]
+    said = " ".join(itertools.takewhile(bool, itertools.dropwhile(lambda line: not line, lines)))
+    everything = " ".join(lines)
+    if suggestion := re.search(r"Perhaps you meant: .*?(--[\w-]+)", everything):
+        return f"{said}; did you mean {suggestion[1]}?"
+    if wrong := re.match(r"Error parsing (--[\w-]+): .*?('.*')", said):
+        option, value = wrong.groups()
+        kind = re.search(rf"{option} (\S+)", everything.removeprefix(said))
+        return f"{option} must be {_KINDS.get(kind[1] if kind else '', 'a value of its type')}, got {value}"
+    return said
+
+
+_KINDS = {
+    "INT": "an integer",
+    "FLOAT": "a number",
+    "[INT": "integers separated by spaces",
+    "[FLOAT": "numbers separated by spaces",
+}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,8 +25,8 @@ AXIS_LABELS = {
 }
 RISK_LABEL = "excess risk"
 
-# Okabe and Ito's colours for the three terms of the risk.
-TERM_COLORS = {"bias": "#0072B2", "label_noise": "#E69F00", "decoding_noise": "#009E73"}
+# Tol's high-contrast colours for the three terms of the risk: apart in grey print too.
+TERM_COLORS = {"bias": "#004488", "label_noise": "#DDAA33", "decoding_noise": "#BB5566"}
 _STYLE: Any = {
     "figure.constrained_layout.use": True,
     "font.size": 9,
@@ -79,7 +80,8 @@ def curve(axes: Axes, data: xr.Dataset, dim: str, *, color: Any, marker: str, la
     """
     x, judged = data[dim].to_numpy(), data["judged"].to_numpy().astype(bool)
     predicted = data["predicted"].to_numpy()
-    axes.plot(x, np.where(judged, predicted, np.nan), color=color, label=label)
+    axes.plot(x, np.where(judged, predicted, np.nan), color=color)
+    axes.plot([], [], color=color, marker=marker, label=label)
     if not judged.all():
         axes.plot(x, predicted, color=color, linestyle="--", linewidth=0.8)
     for mask, face in ((judged, color), (~judged, "white")):
@@ -106,3 +108,11 @@ def key(figure: Figure, axes: Axes, title: str, *, marks: Mapping[str, Mapping[s
     handles += [Line2D([], [], **{"color": "0.3", **look}) for look in meanings.values()]
     ncols = int(figure.get_figwidth() / 1.6)  # columns as wide as the longest words
     figure.legend(handles, [*labels, *meanings], title=title, loc="outside lower center", ncols=ncols)
+
+
+def held_fixed(figure: Figure, data: xr.Dataset) -> None:
+    """A line above the panels that says what every point has in common."""
+    config = json.loads(data.attrs["config"])
+    symbols = {name: label.split()[-1] for name, label in AXIS_LABELS.items()}
+    fixed = [f"{symbols[name]} = {data[name].item():g}" for name in AXIS_LABELS if data[name].ndim == 0 or data[name].size == 1]
+    figure.suptitle(", ".join([f"$d$ = {config['dim']}", f"$n$ = {config['num_examples']}", *fixed]), fontsize=8, color="0.35")

@@ -18,7 +18,7 @@ from experiments.errors import UserError
 _CSS = """
 :root { color-scheme: light dark; --line: #8885; --good: #1a7f37; --bad: #c1272d; --open: #9a6700; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-img { max-width: 100%; background: white; border-radius: 6px; } img.formula { padding: .4rem .6rem; height: 2.6rem; }
+img { max-width: 100%; background: white; border-radius: 6px; } img.formula { padding: .4rem .6rem; max-height: 5rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; } td, th { border-bottom: 1px solid var(--line);
 padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: top; font-variant-numeric: tabular-nums; }
 section { border-top: 1px solid var(--line); margin-top: 2.5rem; } code { font-size: .9em; }
@@ -32,8 +32,16 @@ def write(folder: Path) -> Path:
     Raises:
         UserError: the folder holds no results, a file is damaged, or the page cannot be written.
     """
-    runs = [results.read(run) for run in results.find(folder)]
-    judged = [(dataset, agreement.judge(dataset)) for dataset in runs]
+    judged, sections = [], []
+    for run in results.find(folder):
+        dataset = results.read(run)
+        try:
+            verdict = agreement.judge(dataset)
+            sections.append(_section(dataset, verdict))
+        except (LookupError, ValueError, TypeError) as error:
+            message = f"{run / results.DATA} must be a result file of this package, but it cannot be drawn ({error})"
+            raise UserError(" ".join(message.split())) from error
+        judged.append((dataset, verdict))
     rows = "".join(
         f"<tr><td><a href='#{name}'>{name}</a></td><td>{html.escape(studies.load(name).question)}</td>"
         f"<td class={verdict.outcome}>{verdict.outcome}</td></tr>"
@@ -44,9 +52,7 @@ def write(folder: Path) -> Path:
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>Test-time compute: predicted and measured</title><style>{_CSS}</style>"
         "<h1>Test-time compute: predicted and measured</h1>"
-        f"<table><tr><th>study<th>question<th>verdict</tr>{rows}</table>"
-        + "".join(_section(dataset, verdict) for dataset, verdict in judged)
-        + "</html>\n"
+        f"<table><tr><th>study<th>question<th>verdict</tr>{rows}</table>" + "".join(sections) + "</html>\n"
     )
     path = folder / "report.html"
     try:

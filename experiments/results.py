@@ -15,7 +15,9 @@ from experiments import agreement, figures, studies
 from experiments.agreement import Verdict
 from experiments.errors import UserError
 
-DATA, VERDICT = "data.nc", "verdict.json"
+DATA = "data.nc"
+FILES = ("figure.png", "figure.pdf", "verdict.json", DATA)  # the data last: where it is, the run is complete
+unfinished: set[Path] = set()  # folders of files not yet in their place
 _SETTINGS = ("study", "config", "seed")
 _VARIABLES = {"measured", "standard_error", "predicted", "model_error", "judged"}
 _ATTRIBUTES = {*_SETTINGS, "warnings", "versions", "device", "wall_time_s"}
@@ -25,7 +27,7 @@ def prepare(folder: Path, attributes: dict[str, Any], overwrite: bool) -> None:
     """Make sure, before anything is computed, that a run may write into ``folder``.
 
     Raises:
-        UserError: the folder cannot be written, or holds another run's results and ``overwrite`` is not set.
+        UserError: the folder cannot be written, or holds what the run would replace and ``overwrite`` is not set.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,21 +35,42 @@ def prepare(folder: Path, attributes: dict[str, Any], overwrite: bool) -> None:
             pass
     except OSError as error:
         raise UserError(f"out must be a folder that can be written, got {folder} ({error.strerror})") from error
-    if overwrite or not (folder / DATA).exists():
+    for name in FILES:
+        if (folder / name).is_dir():
+            raise UserError(f"out must be a folder where {name} can be written, got {folder}, in which {name} is a folder")
+    if overwrite:
         return
-    found = read(folder).attrs
-    different = [name for name in _SETTINGS if found.get(name) != attributes[name]]
-    if different:
+    if not (folder / DATA).exists():
+        if foreign := [name for name in FILES if (folder / name).exists()]:
+            raise UserError(
+                f"out must be a folder without other files, got {folder} with {foreign[0]}; --overwrite replaces it"
+            )
+        return
+    try:
+        found = read(folder).attrs
+    except UserError as error:
+        raise UserError(f"{error}; add --overwrite to replace it") from error
+    if different := _differences(found, attributes):
         raise UserError(
-            f"out must be a folder without other results, got {folder}, whose run differs in {', '.join(different)}; "
+            f"out must be a folder without other results, got {folder}, whose run has {', '.join(different)}; "
             "name another --out, or add --overwrite"
         )
+
+
+def _differences(found: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+    """The settings in which two runs differ, with both values."""
+    flat = [{**json.loads(run["config"]), "seed": run["seed"], "study": run["study"]} for run in (found, asked)]
+    names = sorted(flat[0].keys() | flat[1].keys())
+    return [
+        f"{name} {flat[0].get(name)} instead of {flat[1].get(name)}" for name in names if flat[0].get(name) != flat[1].get(name)
+    ]
 
 
 def write(folder: Path, dataset: xr.Dataset) -> Verdict:
     """Judge and draw a finished run and write its files, each replaced only when all are ready."""
     study, verdict = studies.load(dataset.attrs["study"]), agreement.judge(dataset)
     workshop = Path(tempfile.mkdtemp(dir=folder, prefix=".unfinished-"))
+    unfinished.add(workshop)
     try:
         dataset.to_netcdf(workshop / DATA, engine="h5netcdf")
         with figures.style():
@@ -65,11 +88,12 @@ def write(folder: Path, dataset: xr.Dataset) -> Verdict:
             **{name: dataset.attrs[name] for name in ("seed", "device", "wall_time_s")},
             "versions": json.loads(dataset.attrs["versions"]),
         }
-        (workshop / VERDICT).write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
-        for path in sorted(workshop.iterdir()):
-            os.replace(path, folder / path.name)
+        (workshop / "verdict.json").write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+        for name in FILES:
+            os.replace(workshop / name, folder / name)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+        unfinished.discard(workshop)
     return verdict
 
 
@@ -81,10 +105,12 @@ def read(folder: Path) -> xr.Dataset:
     """
     path = folder / DATA
     if not path.is_file():
-        raise UserError(f"DIR must be a folder that holds {DATA}, got {folder}")
+        raise UserError(f"{path} must be a result file, and is none")
     try:
         dataset = xr.load_dataset(path, engine="h5netcdf")
         missing = (_VARIABLES - set(dataset)) | (_ATTRIBUTES - set(dataset.attrs))
+        for name in ("config", "versions", "warnings"):
+            json.loads(dataset.attrs.get(name, "null"))
     except Exception as error:  # the reader raises many kinds on a damaged file
         raise UserError(f"{path} must be a complete result file, but it is damaged ({type(error).__name__})") from error
     if missing:

@@ -140,7 +140,7 @@ def check_real(name: str, value: Any, *, minimum: float = -np.inf, maximum: floa
         return
     allowed = _range(minimum, maximum, open_ends)
     try:
-        numbers = np.asarray(value, dtype=np.float64)
+        numbers = np.asarray(value if value is not None else "None", dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be {allowed}, got {value!r}") from None
     low, high = (numbers > minimum, numbers < maximum) if open_ends else (numbers >= minimum, numbers <= maximum)
@@ -157,9 +157,9 @@ def check_count(name: str, value: Any, *, minimum: int) -> None:
         numbers = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}") from None
-    wrong = numbers[~(np.isfinite(numbers) & (numbers >= minimum) & (numbers == np.floor(numbers)))]
+    wrong = numbers[~((numbers >= minimum) & (numbers < 2**31) & (numbers == np.floor(numbers)))]
     if wrong.size:
-        raise ValueError(f"{name} must be an integer of at least {minimum}, got {wrong.flat[0]:g}")
+        raise ValueError(f"{name} must be an integer of at least {minimum} and below 2**31, got {wrong.flat[0]:g}")
 
 
 def check_broadcast(**values: Any) -> None:
@@ -173,7 +173,7 @@ def check_broadcast(**values: Any) -> None:
 
 def _range(minimum: float, maximum: float, open_ends: bool) -> str:
     if np.isinf(minimum):
-        return "finite"
+        return "a finite number"
     if np.isinf(maximum):
         return f"finite and {'above' if open_ends else 'at least'} {minimum:g}"
     return f"{'strictly ' if open_ends else ''}between {minimum:g} and {maximum:g}"

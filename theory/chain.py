@@ -48,7 +48,9 @@ def expected_risk(
     num_candidates: ArrayLike = 1,
     signal_var: ArrayLike | None = None,
 ) -> RiskTerms:
-    r"""Excess risk of the mean of N chains of T steps, averaged over contexts of isotropic Gaussian inputs.
+    r"""Excess risk of the mean of N chains of T steps, averaged over contexts of standard normal inputs (H = I).
+
+    A chain starts at zero and takes T noisy gradient steps on n examples; see the module's docstring.
 
         E R = d psi <(1 - eta x)^{2T}> + (sigma^2 d / n) <x (eta sum_{s<T} (1 - eta x)^s)^2>
             + (tau^2 d / N) <sum_{s<T} (1 - eta x)^{2s}>
@@ -161,7 +163,12 @@ def _risk_by_order_formula(
     scales = (dim * signal_var, label_noise_std**2 * dim / num_examples, decoding_noise_std**2 * dim / num_candidates)
 
     def average(weights):
-        terms = (scale * jnp.sum(weights * function, axis=-1) for scale, function in zip(scales, functions, strict=True))
+        sums = (jnp.sum(weights * function, axis=-1) for function in functions)
+        # What overflows at a node is infinite, whatever the weight there.
+        overflows = (~jnp.all(jnp.isfinite(function), axis=-1) for function in functions)
+        sums = (jnp.where(overflow, jnp.inf, total) for overflow, total in zip(overflows, sums, strict=True))
+        sums = (jnp.where(jnp.isinf(total) & (scale == 0), 0.0, total) for scale, total in zip(scales, sums, strict=True))
+        terms = (scale * total for scale, total in zip(scales, sums, strict=True))
         return RiskTerms(*jnp.broadcast_arrays(*terms))
 
     return average(rule.leading), average(rule.correction), average(rule.next_order)
@@ -182,7 +189,8 @@ def risk_given_context(
 
         E[R | X] = tr(H A^T Psi A^T) + (sigma^2 / n) tr(H Q G Q) + (tau^2 / N) tr(H S)
 
-    The average is over coefficients, label noise and decoding noise. Exact for any inputs and any diagonal H and Psi.
+    The average is over coefficients, label noise and decoding noise. Exact for any inputs and any diagonal H and Psi, which
+    are not read off the inputs: pass the variances of inputs and coefficients unless they are 1 and 1/d.
 
     Args:
         inputs: X, shape (n, d), finite.

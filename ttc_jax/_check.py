@@ -12,15 +12,17 @@ import numpy as np
 
 
 def integer(name: str, value, *, minimum: int) -> int:
-    """`value` as an int of at least `minimum`; ValueError otherwise."""
+    """`value` as an int from `minimum` to 2**31 - 1; ValueError otherwise."""
+    if isinstance(value, jax.core.Tracer):
+        raise ValueError(f"{name} fixes a shape and must be a plain integer, got a value traced by jit, vmap or grad")
     try:
         if isinstance(value, bool):
             raise TypeError
         number = operator.index(value)
     except TypeError:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}") from None
-    if number < minimum:
-        raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+    if not minimum <= number < 2**31:
+        raise ValueError(f"{name} must be an integer of at least {minimum} and below 2**31, got {value!r}")
     return number
 
 
@@ -66,7 +68,8 @@ def finite(name: str, array) -> None:
 def one_of(name: str, value, kinds: tuple[type, ...]) -> None:
     """ValueError unless `value` is an instance of one of the `kinds`."""
     if not isinstance(value, kinds):
-        raise ValueError(f"{name} must be {' or '.join(kind.__name__ for kind in kinds)}, got {value!r}")
+        described = repr(value) if len(repr(value)) < 40 else f"a {type(value).__name__}"
+        raise ValueError(f"{name} must be {' or '.join(kind.__name__ for kind in kinds)}, got {described}")
 
 
 def key(value) -> None:

@@ -33,6 +33,20 @@ class Decoder(NamedTuple):
         start: ``start(context, num_steps) -> (shared, memory)``. What is computed once a context: ``shared`` serves every
             chain and never changes, ``memory`` is the initial memory of one chain (an empty tuple if there is none).
         step: ``step(shared, memory, state) -> (next state before noise, memory)`` for one state (d,).
+
+    Example:
+        Gradient descent with momentum, whose memory is the velocity.
+
+        >>> from ttc_jax.tasks import TaskConfig, sample_task
+        >>> def start(context, num_steps):
+        ...     return context, jnp.zeros(context.inputs.shape[1])
+        >>> def step(context, velocity, state):
+        ...     gradient = context.inputs.T @ (context.targets - context.inputs @ state) / context.targets.size
+        ...     velocity = 0.5 * velocity + 0.2 * gradient
+        ...     return state + velocity, velocity
+        >>> task = sample_task(jax.random.key(0), TaskConfig(dim=3, num_examples=8))
+        >>> rollout(jax.random.key(1), task.context, Decoder(start, step), num_steps=5, decoding_noise_std=0.1).shape
+        (6, 3)
     """
 
     start: Callable[[Context, int], tuple[Any, Any]]
@@ -227,8 +241,9 @@ def _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, 
     Returns the first state(s) and the observations of steps 1..T, or, with ``observe`` None, the last state(s) and None.
     """
     context, num_steps, noise_std, state = _check_chain(key, context, num_steps, decoding_noise_std, initial_state)
+    _check.one_of("decoder", decoder, (Decoder,))
     shared, memory = decoder.start(context, max(num_steps, 1))  # a loop of no steps is traced all the same
-    step = decoder.step
+    step = _checked(decoder.step)
     if num_candidates is not None:
         state = jnp.broadcast_to(state, (num_candidates, *state.shape))
         memory = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_candidates, *jnp.shape(leaf))), memory)
@@ -237,11 +252,24 @@ def _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, 
     def advance(carry, index):
         state, memory = carry
         moved, memory = step(shared, memory, state)
+        _check.shape("state returned by decoder.step", moved, state.shape)
         state = moved.astype(state.dtype) + noise_std * standard_normal(key, state.shape, index=index, dtype=state.dtype)
         return (state, memory), None if observe is None else observe(state)
 
     (last, _), walk = jax.lax.scan(advance, (state, memory), jnp.arange(num_steps))
     return last if observe is None else state, walk
+
+
+def _checked(step):
+    """``step`` with a word about what it must return."""
+
+    def checked(shared, memory, state):
+        result = step(shared, memory, state)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise ValueError(f"decoder.step must return a pair (state, memory), got {type(result).__name__}")
+        return result
+
+    return checked
 
 
 def _check_chain(key, context, num_steps, decoding_noise_std, initial_state):

@@ -7,6 +7,7 @@ A token has 2 d + 2 rows, in four blocks: inputs (d), target (1), state (d), fla
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ttc_jax import _check
@@ -55,8 +56,9 @@ def read_state(token: Array) -> Array:
 
 
 def check_context(context: Context) -> None:
-    """ValueError unless inputs are (n, d), targets (n,), and both, where concrete, finite."""
+    """ValueError unless this is a Context whose inputs are (n, d), targets (n,), and both, where concrete, finite."""
+    _check.one_of("context", context, (Context,))
     _check.shape("inputs", context.inputs, (None, None))
-    _check.shape("targets", context.targets, (context.inputs.shape[0],))
+    _check.shape("targets", context.targets, np.shape(context.inputs)[:1])
     _check.finite("inputs", context.inputs)
     _check.finite("targets", context.targets)

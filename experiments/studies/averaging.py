@@ -41,10 +41,11 @@ def draw(data: xr.Dataset) -> Figure:
         figures.plain_log_ticks(panel)
         panel.set_xticks(data["num_candidates"].to_numpy(), labels=[str(n) for n in data["num_candidates"].to_numpy()])
         panel.set_xticks([], minor=True)
-        panel.set_title(f"label noise $\\sigma$ = {label_noise:g}, $T$ = {int(data['num_steps'])}")
+        panel.set_title(f"label noise $\\sigma$ = {label_noise:g}")
     axes[0].set_ylabel(figures.RISK_LABEL)
     floors = data["predicted_bias"] + data["predicted_label_noise"]
     axes[0].set_ylim(bottom=0.6 * float(floors.min()))
+    figures.held_fixed(figure, data)
     figures.key(figure, axes[0], figures.AXIS_LABELS["decoding_noise_std"])
     return figure
 

@@ -54,7 +54,7 @@ def draw(data: xr.Dataset) -> Figure:
     """Risk against length at each number of candidates, with the best lengths; then the terms of one curve."""
     data = data.isel(step_size=0, label_noise_std=0)
     noises, numbers = data["decoding_noise_std"].to_numpy(), data["num_candidates"].to_numpy()
-    figure, axes = figures.panels(len(numbers) + 1, width=2.6 * (len(numbers) + 1), height=3.4, sharey=True)
+    figure, axes = figures.panels(len(numbers) + 1, width=max(7.2, 2.6 * (len(numbers) + 1)), height=3.4, sharey=True)
     for panel, number in zip(axes[:-1], numbers, strict=True):
         for noise, color, marker in figures.ordered(noises):
             one = data.sel(decoding_noise_std=noise, num_candidates=number)
@@ -71,7 +71,7 @@ def draw(data: xr.Dataset) -> Figure:
         axes[-1].fill_between(steps, bottom, top, color=color, alpha=0.8, linewidth=0, label=term.replace("_", " "))
         bottom = top
     axes[-1].set_title(f"terms at $\\tau$ = {noises[-1]:g}, $N$ = {numbers[0]}")
-    axes[-1].legend(loc="upper right")
+    axes[-1].legend(loc="upper right", frameon=True, framealpha=0.9, edgecolor="none")
     axes[0].set_ylabel(figures.RISK_LABEL)
     axes[0].set_ylim(0, 1.1 * float(data["predicted"].isel(num_steps=0).max()))
     for panel in axes:
@@ -83,6 +83,7 @@ def draw(data: xr.Dataset) -> Figure:
         panel.set_xticks([], minor=True)
         panel.set_xlabel(figures.AXIS_LABELS["num_steps"])
     marks = {f"{variable} best length": look for variable, look in BEST_MARKS.items()}
+    figures.held_fixed(figure, data)
     figures.key(figure, axes[0], figures.AXIS_LABELS["decoding_noise_std"], marks=marks)
     return figure
 
@@ -90,11 +91,7 @@ def draw(data: xr.Dataset) -> Figure:
 STUDY = Study(
     name="chain-length",
     question="How long should a noisy chain of thought be, and how does averaging candidates change that?",
-    formula=(
-        r"$E\,R = d\psi\,\langle(1-\eta\lambda)^{2T}\rangle"
-        r" + \frac{\sigma^2 d}{n}\,\langle\lambda(\eta\sum_{s<T}(1-\eta\lambda)^s)^2\rangle"
-        r" + \frac{\tau^2 d}{N}\,\langle\sum_{s<T}(1-\eta\lambda)^{2s}\rangle$"
-    ),
+    formula=chains.RISK_FORMULA,
     presets={"quick": QUICK, "standard": replace(QUICK, num_tasks=65_536), "full": replace(QUICK, num_tasks=1_048_576)},
     predict=functools.partial(chains.predict, drawn=("decoding_noise_std", "num_steps", "num_candidates")),
     measure=chains.measure,

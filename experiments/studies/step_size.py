@@ -68,6 +68,7 @@ def draw(data: xr.Dataset) -> Figure:
             color="0.3",
         )
     marks = {"not judged": {"marker": "o", "linestyle": "--", "linewidth": 0.8, "markersize": 4, "markerfacecolor": "white"}}
+    figures.held_fixed(figure, data)
     figures.key(figure, panel, figures.AXIS_LABELS["num_steps"], marks=marks)
     return figure
 
@@ -75,9 +76,9 @@ def draw(data: xr.Dataset) -> Figure:
 STUDY = Study(
     name="step-size",
     question="How large a step can a thought take before some contexts diverge?",
-    formula=(
-        r"$P(\mathrm{diverge}) = P(\lambda_{\max} > 2/\eta) \approx 1 - F_1\left(\frac{2n/\eta-\mu_{nd}}{\sigma_{nd}}\right)$"
-    ),
+    formula=chains.RISK_FORMULA
+    + "\n"
+    + r"$P(\mathrm{a\ context\ diverges}) = P(\lambda_{\max} > 2/\eta) \approx 1 - F_1((2n/\eta-\mu_{nd})/s_{nd})$",
     presets={"quick": QUICK, "standard": replace(QUICK, num_tasks=65_536), "full": replace(QUICK, num_tasks=1_048_576)},
     predict=functools.partial(chains.predict, drawn=("step_size", "num_steps")),
     measure=chains.measure,

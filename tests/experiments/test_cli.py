@@ -2,8 +2,10 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,12 +95,67 @@ def test_other_results_are_not_overwritten_unasked(capsys):
     before = Path("results/averaging/data.nc").read_bytes()
     assert cli.main(["run", "averaging", *SMALL, "--seed", "1"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert "seed" in said
+    assert "seed 0 instead of 1" in said
     assert "--overwrite" in said
     assert Path("results/averaging/data.nc").read_bytes() == before
     assert cli.main(["run", "averaging", *SMALL, "--seed", "1", "--overwrite"]) == 0
     assert Path("results/averaging/data.nc").read_bytes() != before
     assert files("results/averaging") == FILES
+
+
+def test_other_files_are_not_replaced_unasked(capsys):
+    Path("results/averaging").mkdir(parents=True)
+    mine = Path("results/averaging/figure.png")
+    mine.write_text("mine")
+    assert cli.main(["run", "averaging", *QUIET]) == 2
+    assert "figure.png" in capsys.readouterr().err
+    assert mine.read_text() == "mine"
+    assert cli.main(["run", "averaging", *QUIET, "--overwrite"]) == 0
+    Path("other/averaging/verdict.json").mkdir(parents=True)
+    assert cli.main(["run", "averaging", *QUIET, "--out", "other", "--overwrite"]) == 2
+    assert files("other/averaging") == ["verdict.json"]
+
+
+def test_home_is_expanded(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cli.main(["run", "averaging", *QUIET, "--out", "~/mine"]) == 0
+    assert files(tmp_path / "home/mine/averaging") == FILES
+
+
+@pytest.mark.parametrize("damage", ["config", "term"])
+def test_results_that_cannot_be_drawn_are_named(damage, capsys):
+    cli.main(["run", "averaging", *QUIET])
+    path = Path("results/averaging/data.nc")
+    data = results.read(path.parent)
+    data = data.assign_attrs(config="not json") if damage == "config" else data.drop_vars("predicted_bias")
+    data.to_netcdf(path, engine="h5netcdf")
+    capsys.readouterr()
+    assert cli.main(["report", "results"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "results/averaging/data.nc must be" in line
+
+
+def test_control_c_stops_the_command_with_one_line(tmp_path):
+    command = [sys.executable, "-m", "experiments.cli", "run", "averaging", "--num-tasks", "10000000", "--out", str(tmp_path)]
+    root = Path(__file__).parents[2]
+    for delay in (1.5, 5.0):  # while importing or compiling, while simulating
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        (line,) = said.splitlines()
+        assert line.startswith("ttc: interrupted")
+    assert not list(tmp_path.glob("averaging/*"))
+
+
+def test_a_defect_has_an_exit_status_of_its_own():
+    code = "from experiments import cli, studies; studies.names = lambda: 1 / 0; cli.console()"
+    process = subprocess.run(
+        [sys.executable, "-c", code, "list"], capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    )
+    assert process.returncode == 70
+    assert "ZeroDivisionError" in process.stderr
 
 
 def test_an_unsafe_step_is_warned_about_with_both_numbers(capsys):
@@ -128,7 +185,7 @@ def test_axes_are_sorted_and_what_is_not_drawn_is_said(capsys):
 
 
 def test_diverging_chains_are_drawn_and_reported():
-    wild = ["--step-size", "5", "--num-steps", "1000", "--decoder", "gram", "--num-tasks", "8"]
+    wild = ["--step-size", "5", "--num-steps", "30", "--decoder", "gram", "--num-tasks", "8"]
     assert cli.main(["run", "step-size", *wild]) == 0
     json.loads(Path("results/step-size/verdict.json").read_text(), parse_constant=pytest.fail)
 
@@ -190,7 +247,12 @@ BAD = [
     ([*RUN, "--preset", "huge"], "'huge'"),
     ([*RUN, "--seed", "-1"], "seed .* -1"),
     ([*RUN, "--seed", "4294967296"], "seed .* 4294967296"),
-    ([*RUN, "--num-tasks", "many"], "num-tasks.*'many'"),
+    ([*RUN, "--num-tasks", "many"], "--num-tasks must be an integer, got 'many'"),
+    ([*RUN, "--step-size", "0.1,x"], "--step-size must be numbers separated by spaces, got"),
+    ([*RUN, "--num-taks", "3"], "--num-taks.*did you mean --num-tasks"),
+    (["run", "--num-tasks", "3", "averaging"], "STUDY must come right after run"),
+    ([*RUN, "--num-steps", "9" * 20], "num_steps .* 1e\\+20"),
+    ([*RUN, "--step-size", "3", "--num-steps", "500"], "finite risk, .* step_size 3"),
     ([*RUN, "--num-tasks", "1"], "num_tasks .* 1"),
     ([*RUN, "--num-tasks", "12.5"], "num-tasks.*'12.5'"),
     ([*RUN, "--dim", "0"], "dim .* 0"),
@@ -252,7 +314,7 @@ def test_a_bug_is_not_disguised_as_bad_input(monkeypatch):
 
 
 def test_unknown_study_is_a_user_error():
-    with pytest.raises(UserError, match="averaging, chain-length, step-size"):
+    with pytest.raises(UserError, match=", ".join(studies.names())):
         studies.load("../secrets")
 
 

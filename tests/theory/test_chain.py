@@ -177,6 +177,14 @@ def test_strict_promotion_of_the_session_is_no_hindrance():
     np.testing.assert_array_equal(strict, theory.expected_risk(20, 40, **CHAIN))
 
 
+def test_what_overflows_is_infinite_and_not_nan():
+    wild = {**CHAIN, "step_size": 3.0, "num_steps": 200}
+    assert all(term == np.inf for term in theory.expected_risk(20, 40, **wild))
+    quiet = theory.expected_risk(20, 40, **{**wild, "decoding_noise_std": 0.0})
+    assert quiet.decoding_noise == 0.0
+    assert quiet.total == np.inf
+
+
 def test_decoding_noise_grows_without_bound_when_some_directions_are_unseen():
     chain = {**CHAIN, "step_size": 0.1, "num_steps": np.array([1000, 2000])}
     first, second = theory.expected_risk(40, 20, **chain).decoding_noise
@@ -218,6 +226,8 @@ BAD = [
     (lambda: _expected(dim=2.5), "dim", "2.5"),
     (lambda: _expected(num_examples=-3), "num_examples", "-3"),
     (lambda: _expected(num_steps=-1), "num_steps", "-1"),
+    (lambda: _expected(num_steps=10**20), "num_steps", "1e+20"),
+    (lambda: _expected(step_size=None), "step_size", "None"),
     (lambda: _expected(num_steps=[3, 1.5]), "num_steps", "1.5"),
     (lambda: _expected(step_size=np.inf), "step_size", "inf"),
     (lambda: _expected(label_noise_std=-1), "label_noise_std", "-1"),

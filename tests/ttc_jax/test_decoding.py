@@ -199,6 +199,10 @@ def _rollout(context=CONTEXT, **changed):
     return rollout(jax.random.key(0), context, decoding.gram(0.1), **{**CHAIN, **changed})
 
 
+def _faulty(step):
+    return decoding.Decoder(lambda context, num_steps: ((), ()), lambda shared, memory, state: step(state))
+
+
 def _collapsed(**changed):
     return collapsed_candidates(jax.random.key(0), CONTEXT, **{**COLLAPSED, **changed})
 
@@ -213,6 +217,11 @@ BAD = [
     (lambda: _rollout(decoding_noise_std=[0.1, 0.2, 0.3]), "decoding_noise_std", "(3,)"),
     (lambda: decoding.gram(np.nan), "step_size", "nan"),
     (lambda: rollout(jax.random.split(jax.random.key(0)), CONTEXT, decoding.gram(0.1), **CHAIN), "key", "(2,)"),
+    (lambda: rollout(jax.random.key(0), tuple(CONTEXT), decoding.gram(0.1), **CHAIN), "context", "tuple"),
+    (lambda: rollout(jax.random.key(0), CONTEXT, linear_attention.gradient_step(3, 0.1), **CHAIN), "decoder", "Params"),
+    (lambda: rollout(jax.random.key(0), CONTEXT, _faulty(lambda state: state), **CHAIN), "decoder.step", "pair"),
+    (lambda: rollout(jax.random.key(0), CONTEXT, _faulty(lambda state: (state[:2], ())), **CHAIN), "decoder.step", "(2,)"),
+    (lambda: jax.vmap(lambda steps: _rollout(num_steps=steps))(jnp.arange(2)), "num_steps", "traced"),
     (lambda: rollout(7, CONTEXT, decoding.gram(0.1), **CHAIN), "key", "7"),
     (lambda: _rollout(Context(jnp.ones((4, 3)), jnp.ones(3))), "targets", "(3,)"),
     (lambda: _rollout(Context(jnp.full((4, 3), np.nan), jnp.ones(4))), "inputs", "nan"),

@@ -97,6 +97,13 @@ def test_one_task_has_no_standard_error():
     assert np.isnan(sweep(KEY, lambda key: jax.random.normal(key), {}, num_tasks=1).standard_error)
 
 
+def test_what_is_no_array_is_named():
+    with pytest.raises(ValueError, match="measure must return one array, got dict"):
+        sweep(KEY, lambda key: {"risk": jax.random.normal(key)}, {}, num_tasks=2)
+    with pytest.raises(ValueError, match="axis name must be"):
+        sweep(KEY, lambda key, *, name: jax.random.normal(key), {"name": ["a"]}, num_tasks=2)
+
+
 def test_moments_of_parts_are_moments_of_the_whole(rng):
     values = 1e6 + rng.normal(size=(1000, 3))
     total = Moments.of(values[:1])

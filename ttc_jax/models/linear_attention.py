@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -62,9 +63,10 @@ def preconditioned_step(preconditioner: Array) -> LinearAttentionParams:
         ValueError: the preconditioner is not square or not finite.
     """
     _check.shape("preconditioner", preconditioner, (None, None))
-    dim = preconditioner.shape[0]
+    dim = np.shape(preconditioner)[0]
     _check.shape("preconditioner", preconditioner, (dim, dim))
     _check.finite("preconditioner", preconditioner)
+    preconditioner = jnp.asarray(preconditioner)
     inputs, target, state, flag = blocks(dim)
     zeros = jnp.zeros((token_size(dim), token_size(dim)), preconditioner.dtype)
     key_query = zeros.at[inputs, state].set(jnp.eye(dim, dtype=preconditioner.dtype)).at[target, flag].set(-1.0)

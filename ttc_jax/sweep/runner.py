@@ -45,7 +45,8 @@ def sweep(
     """Average ``measure(key_i, **point)`` over tasks i, at every point of the grid spanned by ``axes``.
 
     Task i uses ``fold_in(key, i)`` at every grid point, so that the points share their random numbers, and what does not
-    depend on an axis is computed once for all of it. Chunks bound the memory and change nothing beyond rounding.
+    depend on an axis is computed once for all of it. Chunks bound the memory and change nothing beyond rounding. Runs on the
+    host: not inside jit.
 
     Args:
         key: one typed key.
@@ -71,6 +72,18 @@ def sweep(
         >>> result = sweep(jax.random.key(0), squared_error, {"noise": [1.0, 2.0]}, num_tasks=100)
         >>> bool(abs(result.mean[1] - 4 * result.mean[0]) < 1e-5)
         True
+
+        One rollout serves every number of steps and candidates; they are named as reused axes.
+
+        >>> from ttc_jax import TaskConfig, averaged_risk, decoding, sample_task
+        >>> def risks(key, decoding_noise_std):
+        ...     task_key, chain_key = jax.random.split(key)
+        ...     task = sample_task(task_key, TaskConfig(dim=3, num_examples=8))
+        ...     asked = dict(num_steps=(0, 2, 5), num_candidates=(1, 4), decoding_noise_std=decoding_noise_std)
+        ...     return averaged_risk(chain_key, task, decoding.gram(0.3), **asked)
+        >>> reused = {"num_steps": (0, 2, 5), "num_candidates": (1, 4)}
+        >>> sweep(jax.random.key(0), risks, {"decoding_noise_std": [0.0, 0.1]}, num_tasks=9, reused_axes=reused).mean.shape
+        (2, 3, 2)
     """
     _check.key(key)
     num_tasks = _check.integer("num_tasks", num_tasks, minimum=1)
@@ -104,7 +117,10 @@ def _compiled(measure: Callable[..., Array], names: Sequence[str]) -> Callable[.
 
     def one_task(key, task, values):
         def at(*point):
-            return measure(jax.random.fold_in(key, task), **dict(zip(names, point, strict=True)))
+            measured = measure(jax.random.fold_in(key, task), **dict(zip(names, point, strict=True)))
+            if not isinstance(measured, jax.Array | np.ndarray | float):
+                raise ValueError(f"measure must return one array, got {type(measured).__name__}")
+            return measured
 
         for position in reversed(range(len(names))):
             at = jax.vmap(at, in_axes=[0 if position == other else None for other in range(len(names))])
@@ -115,7 +131,7 @@ def _compiled(measure: Callable[..., Array], names: Sequence[str]) -> Callable[.
 
 def _axis(name: str, values: ArrayLike) -> np.ndarray:
     array = np.asarray(values)
-    if array.ndim != 1 or array.size == 0:
+    if array.ndim != 1 or array.size == 0 or not np.issubdtype(array.dtype, np.number):
         raise ValueError(f"axis {name} must be a non-empty list of numbers, got {values!r}")
     _check.finite(f"axis {name}", array)
     return array
