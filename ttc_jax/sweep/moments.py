@@ -8,7 +8,10 @@ import numpy as np
 
 
 class Moments(NamedTuple):
-    """Number, mean and sum of squared deviations of the tasks seen so far; the arrays have one measurement's shape."""
+    """Number, mean and sum of squared deviations of the tasks seen so far; the arrays have one measurement's shape.
+
+    A task that is infinite or not a number makes them so.
+    """
 
     num_tasks: int
     mean: np.ndarray
@@ -18,18 +21,21 @@ class Moments(NamedTuple):
     def of(cls, values: np.ndarray) -> Moments:
         """Moments of measurements stacked along their first axis."""
         values = np.asarray(values, dtype=np.float64)
-        mean = values.mean(axis=0)
-        return cls(len(values), mean, ((values - mean) ** 2).sum(axis=0))
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean = values.mean(axis=0)
+            return cls(len(values), mean, ((values - mean) ** 2).sum(axis=0))
 
     def merge(self, other: Moments) -> Moments:
         """Moments of both sets together (Chan, Golub and LeVeque 1983)."""
         num_tasks = self.num_tasks + other.num_tasks
-        shift = other.mean - self.mean
-        return Moments(
-            num_tasks,
-            self.mean + shift * (other.num_tasks / num_tasks),
-            self.squared_deviations + other.squared_deviations + shift**2 * (self.num_tasks * other.num_tasks / num_tasks),
-        )
+        with np.errstate(invalid="ignore", over="ignore"):
+            shift = other.mean - self.mean
+            between = shift**2 * (self.num_tasks * other.num_tasks / num_tasks)
+            return Moments(
+                num_tasks,
+                self.mean + shift * (other.num_tasks / num_tasks),
+                self.squared_deviations + other.squared_deviations + between,
+            )
 
     @property
     def standard_error(self) -> np.ndarray:
