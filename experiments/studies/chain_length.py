@@ -73,7 +73,7 @@ def draw(data: xr.Dataset) -> Figure:
     axes[-1].set_title(f"terms at $\\tau$ = {noises[-1]:g}, $N$ = {numbers[0]}")
     axes[-1].legend(loc="upper right", frameon=True, framealpha=0.9, edgecolor="none")
     axes[0].set_ylabel(figures.RISK_LABEL)
-    axes[0].set_ylim(0, 1.25 * float(data["predicted"].isel(num_steps=0).max()))
+    axes[0].set_ylim(0, 1.1 * float(data["predicted"].isel(num_steps=0).max()))
     for panel in axes:
         panel.set_xscale("symlog", linthresh=2, linscale=0.5)
         panel.set_xlim(-0.2, 1.08 * steps.max())
