@@ -38,7 +38,7 @@ LAYERS = {
         {"report"},
         {"cli"},
     ],
-    "theory": [{"_evaluate"}, {"spectrum", "stability"}, {"chain"}],
+    "theory": [{"_evaluate"}, {"spectrum", "stability", "selection"}, {"chain"}],
 }
 
 

@@ -33,6 +33,17 @@ CASES = {
         total(theory.risk_given_context, INPUTS, **CHAIN),
         {"step_size": 0.2, "label_noise_std": 0.4, "decoding_noise_std": 0.1},
     ),
+    "best_of_n_risk": (
+        lambda noise_std: theory.best_of_n_risk(
+            theory.Gaussian(np.zeros(2), np.eye(2)),
+            theory.Quadratic(np.diag([1.0, 2.0]), np.ones(2), noise_std),
+            np.ones(2),
+            np.ones(2),
+            8,
+        ),
+        {"noise_std": 0.7},
+    ),
+    "scalar_best_of_n": (lambda offset: theory.scalar_best_of_n(offset, 8), {"offset": 0.7}),
     "divergence_probability": (functools.partial(theory.divergence_probability, 20, 40), {"step_size": 0.6}),
     "largest_stable_step": (functools.partial(theory.largest_stable_step, 20, 40), {"probability": 0.01}),
 }
