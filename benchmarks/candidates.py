@@ -30,6 +30,7 @@ TASKS, DIM, EXAMPLES, STEPS, CANDIDATES = 1024, 20, 40, 20, 32
 STEP_SIZE, LABEL_NOISE, DECODING_NOISE = 0.4, 0.5, 0.05
 SWEPT_STEPS, SWEPT_CANDIDATES = tuple(range(1, STEPS + 1)), (1, 2, 4, 8, 16, 32)
 SWEPT_NOISE = np.linspace(0.01, 0.1, 8)
+CHAINS: Any = {"num_candidates": CANDIDATES, "num_steps": STEPS, "decoding_noise_std": DECODING_NOISE}
 CONFIG = ttc_jax.TaskConfig(DIM, EXAMPLES)
 KEY = jax.random.key(0)
 
@@ -103,28 +104,14 @@ def through_transformer(key):
 
 def _walked(key, decoder):
     task, chain_key = _task(key)
-    candidates = ttc_jax.sample_candidates(
-        chain_key,
-        task.context,
-        decoder,
-        num_candidates=CANDIDATES,
-        num_steps=STEPS,
-        decoding_noise_std=DECODING_NOISE,
-    )
+    candidates = ttc_jax.sample_candidates(chain_key, task.context, decoder, **CHAINS)
     return _report(candidates, task)
 
 
 def collapsed(key):
     """W1 on one task by the exact law of the last state."""
     task, chain_key = _task(key)
-    candidates = ttc_jax.collapsed_candidates(
-        chain_key,
-        task.context,
-        step_size=STEP_SIZE,
-        num_candidates=CANDIDATES,
-        num_steps=STEPS,
-        decoding_noise_std=DECODING_NOISE,
-    )
+    candidates = ttc_jax.collapsed_candidates(chain_key, task.context, step_size=STEP_SIZE, **CHAINS)
     return _report(candidates, task)
 
 

@@ -65,12 +65,11 @@ def ordered(values: Any) -> list[tuple[Any, Any, str]]:
     return list(zip(values, colors, itertools.cycle("osD^vP")))
 
 
-def plain_log_ticks(axes: Axes, which: str = "y") -> None:
-    """A log axis with ticks at 1, 2 and 5 times powers of ten, written as plain numbers."""
-    axis = axes.yaxis if which == "y" else axes.xaxis
-    axis.set_major_locator(mpl.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(mpl.ticker.NullFormatter())
+def plain_log_ticks(axes: Axes) -> None:
+    """Ticks of a log y-axis at 1, 2 and 5 times powers of ten, written as plain numbers."""
+    axes.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
 
 
 def curve(axes: Axes, data: xr.Dataset, dim: str, *, color: Any, marker: str, label: str | None = None) -> None:

@@ -18,9 +18,8 @@ from experiments.errors import UserError
 DATA = "data.nc"
 FILES = ("figure.png", "figure.pdf", "verdict.json", DATA)  # the data last: where it is, the run is complete
 unfinished: set[Path] = set()  # folders of files not yet in their place
-_SETTINGS = ("study", "config", "seed")
 _VARIABLES = {"measured", "standard_error", "predicted", "model_error", "judged"}
-_ATTRIBUTES = {*_SETTINGS, "warnings", "versions", "device", "wall_time_s"}
+_ATTRIBUTES = {"study", "config", "seed", "warnings", "versions", "device", "wall_time_s"}
 
 
 def prepare(folder: Path, attributes: dict[str, Any], overwrite: bool) -> None:

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,12 +18,6 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from experiments.errors import UserError
-
-
-class Config(Protocol):
-    """A frozen dataclass of a study's settings."""
-
-    num_tasks: int
 
 
 @dataclass(frozen=True)

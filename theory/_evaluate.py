@@ -162,6 +162,16 @@ def check_count(name: str, value: Any, *, minimum: int) -> None:
         raise ValueError(f"{name} must be an integer of at least {minimum} and below 2**31, got {wrong.flat[0]:g}")
 
 
+def check_shape(name: str, value: Any, expected: tuple[int | None, ...]) -> tuple[int, ...]:
+    """The shape of ``value``; ValueError unless it is the ``expected`` one, None standing for any length above zero."""
+    shape = np.shape(value)
+    fits = (size > 0 if want is None else size == want for size, want in zip(shape, expected, strict=False))
+    if len(shape) != len(expected) or not all(fits):
+        wanted = str(tuple("any" if want is None else want for want in expected)).replace("'", "")
+        raise ValueError(f"{name} must have shape {wanted}, got {shape}")
+    return shape
+
+
 def check_broadcast(**values: Any) -> None:
     """ValueError unless the shapes of the named values broadcast together."""
     try:

@@ -20,7 +20,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_broadcast, check_count, check_real, evaluate
+from theory._evaluate import check_broadcast, check_count, check_real, check_shape, evaluate
 from theory.spectrum import spectral_rule
 
 
@@ -141,8 +141,7 @@ def _risk_by_order(
         signal_var=signal_var,
     )
     arguments = (dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates, signal_var)
-    num_bits = _num_bits(num_steps)
-    return evaluate(_risk_by_order_formula, *arguments, num_bits=num_bits, num_nodes=_num_nodes(num_bits))
+    return evaluate(_risk_by_order_formula, *arguments, num_bits=_num_bits(num_steps), num_nodes=_num_nodes(num_steps))
 
 
 def _risk_by_order_formula(
@@ -216,11 +215,8 @@ def risk_given_context(
         >>> round(float(risk.total), 10)  # 2 * (1/2)^4
         0.125
     """
-    shape = np.shape(inputs)
-    if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"inputs must have shape (n, d) with n, d >= 1, got {shape}")
+    _, dim = check_shape("inputs", inputs, (None, None))
     check_real("inputs", inputs)
-    dim = shape[1]
     _check_chain(num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates)
     eigenvalues = np.ones(dim) if eigenvalues is None else eigenvalues
     prior_variances = 1 / dim if prior_variances is None else prior_variances
@@ -230,8 +226,7 @@ def risk_given_context(
         else:
             prior_variances = np.full(dim, prior_variances, dtype=np.float64)
     for name, value in (("eigenvalues", eigenvalues), ("prior_variances", prior_variances)):
-        if np.shape(value) != (dim,):
-            raise ValueError(f"{name} must have shape ({dim},), one entry a column of inputs, got {np.shape(value)}")
+        check_shape(name, value, (dim,))
         check_real(name, value, minimum=0.0)
     check_broadcast(
         num_steps=num_steps,
@@ -306,11 +301,11 @@ def _num_bits(num_steps: ArrayLike) -> int:
     return 31 if isinstance(num_steps, jax.core.Tracer) else max(1, int(np.max(np.asarray(num_steps), initial=0)).bit_length())
 
 
-def _num_nodes(num_bits: int) -> int:
+def _num_nodes(num_steps: ArrayLike) -> int:
     """Spectral nodes that resolve (1 - eta x)^{2T} up to the edge of its stability: several times the root of T."""
-    if num_bits == 31:
+    if isinstance(num_steps, jax.core.Tracer):
         return 256
-    return 256 * 2 ** max(0, (num_bits - 10) // 2) if num_bits <= 20 else 8192
+    return 256 * 2 ** min(5, max(0, (_num_bits(num_steps) - 10) // 2))
 
 
 def _check_chain(num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates) -> None:

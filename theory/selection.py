@@ -18,7 +18,7 @@ import numpy as np
 from jax.scipy.special import log_ndtr
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_broadcast, check_count, check_real, evaluate
+from theory._evaluate import check_broadcast, check_count, check_real, check_shape, evaluate
 
 
 class Gaussian(NamedTuple):
@@ -75,7 +75,7 @@ def best_of_n_risk(
         >>> best_of_n_risk(candidates, oracle, np.array([0.5]), np.ones(1), np.array([1, 4])).round(4).tolist()
         [1.25, 0.1541]
     """
-    (dim,) = _check_shape("candidates.mean", candidates.mean, (None,))
+    (dim,) = check_shape("candidates.mean", candidates.mean, (None,))
     arrays = (
         ("candidates.mean", candidates.mean, (dim,)),
         ("candidates.covariance", candidates.covariance, (dim, dim)),
@@ -85,7 +85,7 @@ def best_of_n_risk(
         ("eigenvalues", eigenvalues, (dim,)),
     )
     for name, value, shape in arrays:
-        _check_shape(name, value, shape)
+        check_shape(name, value, shape)
         check_real(name, value)
         if len(shape) == 2:
             _check_semi_definite(name, value)
@@ -242,18 +242,6 @@ def _saddle_points(curvatures, slopes, noise_var):
     low, high = jax.lax.fori_loop(0, 70, halve, (low, low + 80.0))
     saddle = jax.lax.stop_gradient(unit * jnp.expm1((low + high) / 2))
     return saddle, *at(saddle)
-
-
-def _check_shape(name: str, value: Any, expected: tuple[int | None, ...]) -> tuple[int, ...]:
-    shape = np.shape(value)
-    if len(shape) != len(expected) or any(
-        want is not None and size != want for size, want in zip(shape, expected, strict=True)
-    ):
-        wanted = (
-            "(" + ", ".join("d" if want is None else str(want) for want in expected) + ("," if len(expected) == 1 else "") + ")"
-        )
-        raise ValueError(f"{name} must have shape {wanted}, got {shape}")
-    return shape
 
 
 def _check_semi_definite(name: str, value: Any) -> None:

@@ -90,6 +90,6 @@ def shape(name: str, array, expected: tuple[int | None, ...]) -> None:
 def _allowed(minimum: float, maximum: float, open_ends: bool) -> str:
     if np.isinf(maximum):
         if np.isinf(minimum):
-            return "finite"
+            return "a finite number"
         return f"finite and {'above' if open_ends else 'at least'} {minimum:g}"
     return f"{'strictly ' if open_ends else ''}between {minimum:g} and {maximum:g}"

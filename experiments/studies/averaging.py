@@ -35,7 +35,13 @@ def draw(data: xr.Dataset) -> Figure:
         floor = float(terms["predicted_bias"] + terms["predicted_label_noise"])
         panel.axhline(floor, color="0.3", linestyle=":")
         panel.annotate(
-            "floor: bias + label noise", (1.0, floor), xytext=(0, -10), textcoords="offset points", fontsize=8, color="0.3"
+            "floor: bias + label noise",
+            (0.04, floor),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, -10),
+            textcoords="offset points",
+            fontsize=8,
+            color="0.3",
         )
         panel.set(xscale="log", yscale="log", xlabel=figures.AXIS_LABELS["num_candidates"])
         figures.plain_log_ticks(panel)

@@ -23,9 +23,8 @@ QUICK = ChainConfig(
 def edges(data: xr.Dataset) -> tuple[float, float]:
     """The largest stable step of the run's sizes, and the edge that it tends to in large dimension."""
     dim, num_examples = chains.sizes(data)
-    return float(theory.largest_stable_step(dim, num_examples, chains.DIVERGENCE_LEVEL)), 2 / (
-        1 + (dim / num_examples) ** 0.5
-    ) ** 2
+    finite = theory.largest_stable_step(dim, num_examples, chains.DIVERGENCE_LEVEL)
+    return float(finite), 2 / (1 + (dim / num_examples) ** 0.5) ** 2
 
 
 def findings(data: xr.Dataset) -> dict:
