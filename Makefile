@@ -28,6 +28,8 @@ lint: $(VENV)/installed
 
 benchmark: $(VENV)/installed
 	$(BIN)/python -m benchmarks.candidates
+	$(BIN)/python -m benchmarks.selection
+	$(BIN)/python -m benchmarks.covariance
 
 clean:
 	rm -rf $(VENV) results .mypy_cache .pytest_cache .ruff_cache

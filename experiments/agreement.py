@@ -35,7 +35,7 @@ class Verdict:
     num_points: int
     threshold: float
     largest_z: float
-    worst_point: dict[str, float]
+    worst_point: dict[str, Any]
     controls: dict[str, float]
 
     @property
@@ -63,7 +63,8 @@ def judge(dataset: xr.Dataset) -> Verdict:
     """Put a study's prediction, and its controls, to the test.
 
     Args:
-        dataset: measured, standard_error, predicted, model_error, judged, and predicted_<term> for each term.
+        dataset: measured, standard_error, predicted, model_error, judged, predicted_<term> for each term, and wrong_<name> for
+            each wrong prediction of the study's own.
     """
     judged = dataset["judged"].to_numpy().astype(bool)
     num_points = int(judged.sum())
@@ -83,7 +84,7 @@ def judge(dataset: xr.Dataset) -> Verdict:
 
 
 def _controls(dataset: xr.Dataset) -> dict[str, np.ndarray]:
-    """Wrong predictions by name: too large or too small everywhere, or without one of the terms."""
+    """Wrong predictions by name: too large or too small everywhere, without one of the terms, and the study's own."""
     predicted = dataset["predicted"].to_numpy()
     judged = dataset["judged"].to_numpy().astype(bool)
     terms = {
@@ -96,6 +97,11 @@ def _controls(dataset: xr.Dataset) -> dict[str, np.ndarray]:
         f"{RELATIVE_ERROR:.0%} too large": predicted * (1 + RELATIVE_ERROR),
         f"{RELATIVE_ERROR:.0%} too small": predicted * (1 - RELATIVE_ERROR),
         **{f"without {name.replace('_', ' ')}": predicted - term for name, term in terms.items()},
+        **{
+            str(name).removeprefix("wrong_").replace("_", " "): dataset[name].to_numpy()
+            for name in dataset
+            if str(name).startswith("wrong_")
+        },
     }
 
 

@@ -27,6 +27,12 @@ RISK_LABEL = "excess risk"
 
 # Tol's high-contrast colours for the three terms of the risk: apart in grey print too.
 TERM_COLORS = {"bias": "#004488", "label_noise": "#DDAA33", "decoding_noise": "#BB5566"}
+# Tol's bright colours, for kinds that have no order.
+KIND_COLORS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#AA3377", "#66CCEE")
+BEST_MARKS: dict[str, dict[str, Any]] = {
+    "predicted": {"marker": "o", "markersize": 9, "markerfacecolor": "none", "color": "black", "linestyle": "", "zorder": 5},
+    "measured": {"marker": "x", "markersize": 5, "markeredgewidth": 1.6, "color": "black", "linestyle": "", "zorder": 6},
+}
 _STYLE: Any = {
     "figure.constrained_layout.use": True,
     "font.size": 9,
@@ -65,6 +71,20 @@ def ordered(values: Any) -> list[tuple[Any, Any, str]]:
     return list(zip(values, colors, itertools.cycle("osD^vP")))
 
 
+def distinct(names: Sequence[str]) -> list[tuple[str, Any, str]]:
+    """Each name with a colour and a marker that tell kinds apart, not an order."""
+    return [
+        (name, color, marker) for name, color, marker in zip(names, itertools.cycle(KIND_COLORS), itertools.cycle("osD^vP"))
+    ]
+
+
+def number_ticks(axes: Axes, values: Any) -> None:
+    """Ticks of a log x-axis at the values, every other one where they are many."""
+    shown = values[:: 1 + len(values) // 7]
+    axes.set_xticks(shown, labels=[f"{value:g}" for value in shown])
+    axes.set_xticks([], minor=True)
+
+
 def plain_log_ticks(axes: Axes) -> None:
     """Ticks of a log y-axis at 1, 2 and 5 times powers of ten, written as plain numbers."""
     axes.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -96,9 +116,19 @@ def curve(axes: Axes, data: xr.Dataset, dim: str, *, color: Any, marker: str, la
         )
 
 
-def key(figure: Figure, axes: Axes, title: str, *, marks: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-    """One legend below the panels: the curves of ``axes``, what lines and points mean, and any further ``marks``."""
-    handles, labels = axes.get_legend_handles_labels()
+def key(
+    figure: Figure,
+    axes: Axes | None,
+    title: str | None,
+    *,
+    also: Axes | None = None,
+    marks: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """One legend below the panels: the curves of ``axes`` and ``also``, what lines and points mean, and further ``marks``."""
+    handles, labels = axes.get_legend_handles_labels() if axes is not None else ([], [])
+    if also is not None:
+        more_handles, more_labels = also.get_legend_handles_labels()
+        handles, labels = [*handles, *more_handles], [*labels, *more_labels]
     meanings: dict[str, Mapping[str, Any]] = {
         "predicted": {},
         "measured ($\\pm 2$ s.e.)": {"marker": "o", "linestyle": "", "markersize": 4},
@@ -110,8 +140,13 @@ def key(figure: Figure, axes: Axes, title: str, *, marks: Mapping[str, Mapping[s
 
 
 def held_fixed(figure: Figure, data: xr.Dataset) -> None:
-    """A line above the panels that says what every point has in common."""
+    """Say above the panels of a study of chains what every point has in common."""
     config = json.loads(data.attrs["config"])
     symbols = {name: label.split()[-1] for name, label in AXIS_LABELS.items()}
     fixed = [f"{symbols[name]} = {data[name].item():g}" for name in AXIS_LABELS if data[name].ndim == 0 or data[name].size == 1]
-    figure.suptitle(", ".join([f"$d$ = {config['dim']}", f"$n$ = {config['num_examples']}", *fixed]), fontsize=8, color="0.35")
+    state(figure, ", ".join([f"$d$ = {config['dim']}", f"$n$ = {config['num_examples']}", *fixed]))
+
+
+def state(figure: Figure, words: str) -> None:
+    """A line above the panels that says what every point has in common."""
+    figure.suptitle(words, fontsize=8, color="0.35")

@@ -9,7 +9,7 @@ import platform
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -22,11 +22,19 @@ from experiments.errors import UserError
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was simulated: mean and standard error over tasks, on named axes in order."""
+    """What was simulated: mean and standard error over tasks, on named axes in order.
+
+    Attributes:
+        axes: values of each axis.
+        mean: average over tasks.
+        standard_error: of that average.
+        details: further measured arrays on the same axes, by name.
+    """
 
     axes: Mapping[str, np.ndarray]
     mean: np.ndarray
     standard_error: np.ndarray
+    details: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,15 +43,18 @@ class Prediction:
 
     Attributes:
         terms: the parts of the predicted value by name; their sum is the prediction.
-        model_error: size of what the formula neglects; zero for an exact one.
+        model_error: size of what the formula neglects, and of the standard error of a prediction that is itself an average
+            over drawn contexts; zero for an exact one.
         judged: where the formula claims to hold; points outside are shown and not judged.
         warnings: what the reader of the result must know.
+        wrong: further wrong predictions by name, which the verdict must reject beside those that every study has.
     """
 
     terms: Mapping[str, np.ndarray]
     model_error: np.ndarray
     judged: np.ndarray
     warnings: tuple[str, ...] = ()
+    wrong: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,8 @@ def run(study: Study, config: Any, seed: int, progress: Callable[[int], None] = 
         **{f"predicted_{name}": term for name, term in prediction.terms.items()},
         "model_error": prediction.model_error,
         "judged": prediction.judged.astype(np.int8),
+        **{f"wrong_{name}": values for name, values in prediction.wrong.items()},
+        **measurement.details,
     }
     return xr.Dataset(
         {name: (dims, np.broadcast_to(values, measurement.mean.shape)) for name, values in variables.items()},
@@ -116,6 +129,11 @@ def _asked(error: Exception) -> str:
     """What an out-of-memory error says it could not get."""
     found = re.search(r"allocat\w* (\d+) bytes", str(error))
     return f"a request for {int(found[1]) / 2**30:.1f} GiB" if found else "a failed request"
+
+
+def progress_of_parts(progress: Callable[[int], None], part: int, parts: int, num_tasks: int) -> Callable[[int], None]:
+    """The callback of one of several equal sweeps, which together count as ``num_tasks``."""
+    return lambda done: progress((part * num_tasks + done) // parts)
 
 
 def check(study: Study, config: Any) -> Prediction:

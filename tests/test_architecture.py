@@ -25,20 +25,28 @@ LAYERS = {
         {"tokens"},
         {"models"},
         {"decoding"},
-        {"verifiers", "aggregation"},
         {"risk"},
+        {"verifiers", "aggregation"},
+        {"curves"},
         {"sweep"},
     ],
     "experiments": [
         {"errors"},
         {"figures", "agreement", "study"},
         {"chains"},
+        {"choosers"},
         {"studies"},
         {"results"},
         {"report"},
         {"cli"},
     ],
-    "theory": [{"_evaluate"}, {"spectrum", "stability", "selection"}, {"chain"}],
+    "theory": [
+        {"_evaluate"},
+        {"spectrum", "resolvents", "scalar_selection"},
+        {"stability", "selection", "chain"},
+        {"covariance", "contexts"},
+        {"allocation"},
+    ],
 }
 
 

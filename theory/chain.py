@@ -141,10 +141,10 @@ def _risk_by_order(
         signal_var=signal_var,
     )
     arguments = (dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates, signal_var)
-    return evaluate(_risk_by_order_formula, *arguments, num_bits=_num_bits(num_steps), num_nodes=_num_nodes(num_steps))
+    return evaluate(risk_by_order, *arguments, num_bits=bits_of(num_steps), num_nodes=nodes_of(num_steps))
 
 
-def _risk_by_order_formula(
+def risk_by_order(
     dim,
     num_examples,
     num_steps,
@@ -240,7 +240,7 @@ def risk_given_context(
         *(inputs, eigenvalues, prior_variances),
         *(num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates),
         core_dims=(2, 1, 1),
-        num_bits=_num_bits(num_steps),
+        num_bits=bits_of(num_steps),
     )
 
 
@@ -288,24 +288,30 @@ def geometric_sum(
     By doubling, from the highest bit of the count down: no division, so that ratios near one and their derivatives are exact.
     """
     ratio, count = jnp.broadcast_arrays(ratio, count.astype(int))
-    power, total = jnp.broadcast_to(one, ratio.shape), jnp.zeros_like(ratio)
-    for bit in reversed(range(num_bits)):
+
+    def double(sums, bit):
+        power, total = sums
         total, power = total + times(power, total), times(power, power)
         is_set = (count >> bit) & 1 == 1
         total, power = jnp.where(is_set, one + times(ratio, total), total), jnp.where(is_set, times(ratio, power), power)
-    return power, total
+        return (power, total), None
+
+    start = jnp.broadcast_to(jnp.asarray(one, ratio.dtype), ratio.shape), jnp.zeros_like(ratio)
+    # The few bits of a known count are unrolled, which is faster; those of a traced one are not, which compiles sooner.
+    unroll = num_bits if num_bits <= 16 else 1
+    return jax.lax.scan(double, start, jnp.arange(num_bits)[::-1], unroll=unroll)[0]
 
 
-def _num_bits(num_steps: ArrayLike) -> int:
+def bits_of(num_steps: ArrayLike) -> int:
     """Bits that hold every number of steps; a traced number may be anything an int32 holds."""
     return 31 if isinstance(num_steps, jax.core.Tracer) else max(1, int(np.max(np.asarray(num_steps), initial=0)).bit_length())
 
 
-def _num_nodes(num_steps: ArrayLike) -> int:
+def nodes_of(num_steps: ArrayLike) -> int:
     """Spectral nodes that resolve (1 - eta x)^{2T} up to the edge of its stability: several times the root of T."""
     if isinstance(num_steps, jax.core.Tracer):
         return 256
-    return 256 * 2 ** min(5, max(0, (_num_bits(num_steps) - 10) // 2))
+    return 256 * 2 ** min(5, max(0, (bits_of(num_steps) - 10) // 2))
 
 
 def _check_chain(num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates) -> None:

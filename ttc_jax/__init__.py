@@ -4,8 +4,9 @@ Every function works on one task and takes its key first; batches are the caller
 """
 
 from ttc_jax import aggregation, decoding, models, verifiers
+from ttc_jax.curves import averaged_risk, collapsed_averaged_risk, collapsed_selected_risk, selected_risk
 from ttc_jax.decoding import collapsed_candidates, rollout, rollout_candidates, sample_candidates
-from ttc_jax.risk import averaged_risk, collapsed_averaged_risk, excess_risk
+from ttc_jax.risk import excess_risk
 from ttc_jax.sweep import sweep
 from ttc_jax.tasks import (
     BinaryPrior,
@@ -33,6 +34,7 @@ __all__ = [
     "averaged_risk",
     "collapsed_averaged_risk",
     "collapsed_candidates",
+    "collapsed_selected_risk",
     "decoding",
     "excess_risk",
     "models",
@@ -41,6 +43,7 @@ __all__ = [
     "sample_candidates",
     "sample_context",
     "sample_task",
+    "selected_risk",
     "sweep",
     "verifiers",
 ]

@@ -136,7 +136,7 @@ def rollout(
         >>> rollout(jax.random.key(1), task.context, gram(0.4), num_steps=5, decoding_noise_std=0.1).shape
         (6, 3)
     """
-    start, walk = _walk(key, context, decoder, None, num_steps, decoding_noise_std, initial_state, lambda state: state)
+    start, walk = _walk(key, context, decoder, None, num_steps, decoding_noise_std, initial_state, lambda state, step: state)
     return jnp.concatenate([start[None], walk])
 
 
@@ -149,7 +149,7 @@ def rollout_candidates(
     num_steps: int,
     decoding_noise_std: ArrayLike,
     initial_state: Array | None = None,
-    observe: Callable[[Array], Any] = lambda states: states,
+    observe: Callable[[Array, Any], Any] = lambda states, step: states,
 ) -> Any:
     """Independent chains of one context, walked side by side and observed at every step.
 
@@ -164,7 +164,8 @@ def rollout_candidates(
         num_steps: T >= 0, static.
         decoding_noise_std: tau >= 0; may be traced.
         initial_state: w_0 of every chain, shape (d,); zeros if None.
-        observe: function of the N states of one step, shape (N, d), to any tree of arrays.
+        observe: ``observe(states, step)``, a function of the N states of one step, shape (N, d), and of the number of steps
+            taken, 0..T, to any tree of arrays.
 
     Returns:
         The observations of steps 0..T, stacked along a new leading axis of length T + 1.
@@ -174,7 +175,8 @@ def rollout_candidates(
     """
     num_candidates = _check.integer("num_candidates", num_candidates, minimum=1)
     start, walk = _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, initial_state, observe)
-    return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), observe(start), walk)
+    first = observe(start, jnp.asarray(0))
+    return jax.tree.map(lambda first, rest: jnp.concatenate([jnp.asarray(first)[None], rest]), first, walk)
 
 
 def sample_candidates(
@@ -254,7 +256,7 @@ def _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, 
         moved, memory = step(shared, memory, state)
         _check.shape("state returned by decoder.step", moved, state.shape)
         state = moved.astype(state.dtype) + noise_std * standard_normal(key, state.shape, index=index, dtype=state.dtype)
-        return (state, memory), None if observe is None else observe(state)
+        return (state, memory), None if observe is None else observe(state, index + 1)
 
     (last, _), walk = jax.lax.scan(advance, (state, memory), jnp.arange(num_steps))
     return last if observe is None else state, walk

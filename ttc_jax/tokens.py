@@ -55,10 +55,12 @@ def read_state(token: Array) -> Array:
     return token[rows]
 
 
-def check_context(context: Context) -> None:
-    """ValueError unless this is a Context whose inputs are (n, d), targets (n,), and both, where concrete, finite."""
-    _check.one_of("context", context, (Context,))
+def check_context(context: Context, name: str = "context") -> None:
+    """ValueError unless this is a Context whose inputs are (n, d), n >= 1, targets (n,), and both, where concrete, finite."""
+    _check.one_of(name, context, (Context,))
     _check.shape("inputs", context.inputs, (None, None))
+    if np.shape(context.inputs)[0] == 0:
+        raise ValueError(f"{name} must hold at least one example, got 0")
     _check.shape("targets", context.targets, np.shape(context.inputs)[:1])
     _check.finite("inputs", context.inputs)
     _check.finite("targets", context.targets)

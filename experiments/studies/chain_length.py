@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -20,11 +19,6 @@ QUICK = ChainConfig(
     num_steps=tuple(range(31)),
     num_candidates=(1, 16),
 )
-
-BEST_MARKS: dict[str, dict[str, Any]] = {
-    "predicted": {"marker": "o", "markersize": 9, "markerfacecolor": "none", "color": "black", "linestyle": "", "zorder": 5},
-    "measured": {"marker": "x", "markersize": 5, "markeredgewidth": 1.6, "color": "black", "linestyle": "", "zorder": 6},
-}
 
 
 def best_length(data: xr.Dataset, variable: str) -> xr.DataArray:
@@ -59,7 +53,7 @@ def draw(data: xr.Dataset) -> Figure:
         for noise, color, marker in figures.ordered(noises):
             one = data.sel(decoding_noise_std=noise, num_candidates=number)
             figures.curve(panel, one, "num_steps", color=color, marker=marker, label=f"{noise:g}")
-            for variable, look in BEST_MARKS.items():
+            for variable, look in figures.BEST_MARKS.items():
                 best = best_length(one, variable)
                 panel.plot(best, one[variable].sel(num_steps=best), **look)
         panel.set_title(f"$N$ = {number}" + (" candidate" if number == 1 else " candidates, averaged"))
@@ -82,7 +76,7 @@ def draw(data: xr.Dataset) -> Figure:
         )
         panel.set_xticks([], minor=True)
         panel.set_xlabel(figures.AXIS_LABELS["num_steps"])
-    marks = {f"{variable} best length": look for variable, look in BEST_MARKS.items()}
+    marks = {f"{variable} best length": look for variable, look in figures.BEST_MARKS.items()}
     figures.held_fixed(figure, data)
     figures.key(figure, axes[0], figures.AXIS_LABELS["decoding_noise_std"], marks=marks)
     return figure

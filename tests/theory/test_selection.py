@@ -1,7 +1,11 @@
-"""Best of N against direct simulation for every kind of verifier, against scalar closed forms, and in its limits."""
+"""Best of N against direct simulation for every kind of verifier, against scalar closed forms, and in its limits.
+
+Its large-dimension form against simulated moments, and where the two part.
+"""
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
 from scipy import integrate, special, stats
@@ -12,6 +16,7 @@ from tests.statistics import agrees
 from theory import Gaussian, Quadratic
 
 NUMBERS = np.array([1, 2, 8, 64])
+MANY = np.array([4, 16, 64, 256, 1024])
 
 
 def context(dim, num_examples, rng, num_steps=6, step=0.2, noise=0.1):
@@ -73,6 +78,17 @@ def test_one_candidate_has_the_mean_risk(rng):
         assert theory.best_of_n_risk(candidates, verifier, truth, ones, 1) == pytest.approx(expected, rel=1e-5)
 
 
+def test_derivatives_exist_beside_one_candidate(rng):
+    candidates, truth, ones = Gaussian(rng.normal(size=2), 0.3 * np.eye(2)), rng.normal(size=2), np.ones(2)
+
+    def risk(noise_std):
+        verifier = Quadratic(np.eye(2), truth, noise_std)
+        return theory.best_of_n_risk(candidates, verifier, truth, ones, NUMBERS).sum()
+
+    expected = (risk(0.701) - risk(0.699)) / 0.002
+    assert float(jax.grad(risk)(0.7)) == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize("offset", [0.0, 0.5, 3.0, 30.0])
 def test_one_dimension_is_the_scalar_closed_form(offset):
     numbers = np.array([1, 2, 8, 64, 1024])
@@ -116,52 +132,98 @@ def test_candidates_in_a_plane(rng):
     assert agrees(simulated(flat, verifier, truth, ones, 20_000, rng), predicted)
 
 
-@pytest.mark.parametrize("offset", [0.0, 0.7, -1.5])
-@pytest.mark.parametrize("number", [1, 3, 50, 1000])
-def test_scalar_best_of_n_is_the_quadrature(offset, number):
-    def outside(q):
-        return 2 * q * (special.ndtr(-q - offset) + special.ndtr(offset - q)) ** number
-
-    pieces = itertools.pairwise((0, 0.1, 2, 15))
-    expected = sum(integrate.quad(outside, *ends, epsabs=0, epsrel=1e-12, limit=500)[0] for ends in pieces)
-    assert theory.scalar_best_of_n(offset, number) == pytest.approx(expected, rel=1e-9)
-
-
-def test_many_scalar_candidates_follow_the_inverse_square():
-    for offset in (0.0, 1.0, 2.0):
-        limits = np.array([10**4, 10**6]) ** 2 * theory.scalar_best_of_n(offset, np.array([10**4, 10**6])) / np.pi
-        assert limits[1] == pytest.approx(np.exp(offset**2), rel=1e-4)
-        assert abs(limits[1] - np.exp(offset**2)) < abs(limits[0] - np.exp(offset**2))
-
-
 @pytest.mark.parametrize("dim", [2, 4])
 def test_many_candidates_follow_the_curse_of_dimension(dim):
-    # E min ~ Gamma(1 + 2/d) (N V_d f_0)^{-2/d}, f_0 the density of candidates at the truth.
-    truth = np.full(dim, 0.4)
-    volume = np.pi ** (dim / 2) / special.gamma(1 + dim / 2)
+    # E min ~ Gamma(1 + 2/d) (N V_d f_0)^{-2/d}, f_0 the density of candidates at the truth, V_d the risk's unit ball.
+    truth, eigenvalues = np.full(dim, 0.4), np.linspace(0.8, 1.2, dim)
+    volume = np.pi ** (dim / 2) / special.gamma(1 + dim / 2) / np.sqrt(np.prod(eigenvalues))
     density = np.exp(-np.sum(truth**2) / 2) / (2 * np.pi) ** (dim / 2)
     numbers = np.array([10**4, 10**6])
     law = special.gamma(1 + 2 / dim) * (numbers * volume * density) ** (-2 / dim)
-    candidates, oracle = Gaussian(np.zeros(dim), np.eye(dim)), Quadratic(np.eye(dim), truth)
-    found = theory.best_of_n_risk(candidates, oracle, truth, np.ones(dim), numbers)
+    candidates, oracle = Gaussian(np.zeros(dim), np.eye(dim)), Quadratic(np.diag(eigenvalues), truth)
+    found = theory.best_of_n_risk(candidates, oracle, truth, eigenvalues, numbers)
     # The density is not constant over the nearest ball: a relative correction of the order of the ball's squared radius.
     assert np.all(np.abs(found / law - 1) < law + 1e-3)
     assert not np.any(np.abs(found / (1.2 * law) - 1) < law + 1e-3)
 
 
-def test_largest_of_normals():
-    known = [0.0, 1 / np.pi**0.5, 1.5 / np.pi**0.5, 1.0293753730, 1.1629644736]
-    np.testing.assert_allclose(theory.expected_maximum_normal(np.arange(1, 6)), known, atol=1e-9)
-    for number in (100, 10**6):
-
-        def density(x, n=number):
-            return n * stats.norm.pdf(x) * special.ndtr(x) ** (n - 1)
-
-        mean = integrate.quad(lambda x, f=density: x * f(x), -10, 12, limit=500, epsabs=1e-12)[0]
-        assert theory.expected_maximum_normal(number) == pytest.approx(mean, rel=1e-8)
+def centred_oracle(dim):
+    origin, identity = np.zeros(dim), np.eye(dim)
+    return Gaussian(origin, identity), Quadratic(identity, origin), origin, np.ones(dim)
 
 
-def _best(**changed):
+def gaussian_error(*arguments):
+    """Relative error of the large-dimension form, at each of MANY."""
+    return theory.best_of_n_risk_gaussian(*arguments, MANY) / theory.best_of_n_risk(*arguments, MANY) - 1
+
+
+@pytest.mark.parametrize("kind", ["oracle", "noisy oracle", "context loss", "held-out loss"])
+def test_gaussian_form_has_the_simulated_moments(kind, rng):
+    dim, batches = 5, 200
+    eigenvalues = rng.uniform(0.5, 2.0, dim)
+    candidates, truth, gram, solution = context(dim, 2 * dim, rng)
+    verifier = verifiers(dim, truth, gram, solution, eigenvalues, rng)[kind]
+    states = rng.multivariate_normal(*candidates, size=(batches, 2000))
+    away = states - verifier.centre
+    scores = np.sum((away @ verifier.matrix) * away, axis=-1) + verifier.noise_std * rng.normal(size=states.shape[:2])
+    risks = np.sum(eigenvalues * (states - truth) ** 2, axis=-1)
+    covariances = np.mean((risks - risks.mean(axis=1, keepdims=True)) * (scores - scores.mean(axis=1, keepdims=True)), axis=1)
+    samples = np.stack([risks.mean(axis=1), covariances / scores.std(axis=1)], axis=1)
+
+    def moments(verifier):
+        one, two = theory.best_of_n_risk_gaussian(candidates, verifier, truth, eigenvalues, np.array([1, 2]))
+        return np.array([one, (one - two) * np.sqrt(np.pi)])  # the larger of two normals has mean 1 / sqrt(pi)
+
+    assert agrees(samples, moments(verifier))
+    assert not agrees(samples, 1.02 * moments(verifier))
+    if kind == "noisy oracle":
+        assert not agrees(samples, moments(verifier._replace(noise_std=0.0)))
+
+
+def test_gaussian_form_is_the_limit_of_many_dimensions():
+    # Of the oracle's risk d it lacks (2/3) (E x^2 - 1), x the largest of 16 normals: the skewness of chi-squares.
+    second = integrate.quad(lambda x: x**2 * 16 * stats.norm.pdf(x) * special.ndtr(x) ** 15, -10, 12)[0]
+    dims = np.array([4, 10, 20, 64])
+    errors = np.array([gaussian_error(*centred_oracle(dim))[1] for dim in dims])
+    misses = np.abs(dims * errors / (-2 / 3 * (second - 1)) - 1)
+    assert np.all(np.diff(np.abs(errors)) < 0)
+    assert np.all(np.diff(misses) < 0)
+    assert misses[-1] < 0.5
+
+
+def test_gaussian_form_is_rejected_where_the_exact_one_holds(rng):
+    arguments = centred_oracle(10)
+    risks = simulated(*arguments, 20_000, rng)[:, list(NUMBERS).index(64)]
+    assert agrees(risks, theory.best_of_n_risk(*arguments, MANY)[2])
+    assert not agrees(risks, theory.best_of_n_risk_gaussian(*arguments, MANY)[2])
+
+
+def test_gaussian_form_errs_as_documented(rng):
+    table = [line.split() for line in theory.best_of_n_risk_gaussian.__doc__.splitlines() if " d=" in line]
+    assert len(table) == 8
+    for kind, size, *documented in table:
+        dim = int(size.removeprefix("d="))
+        if kind == "oracle":
+            found, tolerance = gaussian_error(*centred_oracle(dim)), 0.06
+        else:
+            errors = []
+            for _ in range(20):
+                candidates, truth, gram, solution = context(dim, 2 * dim, rng)
+                errors.append(gaussian_error(candidates, Quadratic(gram, solution), truth, np.ones(dim)))
+            found, tolerance = np.median(errors, axis=0), 0.3
+        np.testing.assert_allclose(np.array(documented, float), found, rtol=tolerance, atol=6e-4)
+
+
+def test_gaussian_form_without_a_choice_is_the_mean_risk():
+    def risk(scale):
+        blind = Quadratic(scale * np.eye(3), np.ones(3))
+        return theory.best_of_n_risk_gaussian(Gaussian(np.zeros(3), np.eye(3)), blind, np.ones(3), np.ones(3), 9)
+
+    assert risk(0.0) == 6
+    assert float(jax.grad(risk)(0.0)) == 0
+
+
+def _best(function=theory.best_of_n_risk, **changed):
     arguments = {
         "candidates": Gaussian(np.zeros(3), np.eye(3)),
         "verifier": Quadratic(np.eye(3), np.zeros(3)),
@@ -169,7 +231,7 @@ def _best(**changed):
         "eigenvalues": np.ones(3),
         "num_candidates": 4,
     }
-    return theory.best_of_n_risk(**{**arguments, **changed})
+    return function(**{**arguments, **changed})
 
 
 BAD = [
@@ -183,8 +245,8 @@ BAD = [
     (lambda: _best(truth=np.zeros(2)), "truth", "(2,)"),
     (lambda: _best(eigenvalues=np.array([1.0, 1.0, -1.0])), "eigenvalues", "-1"),
     (lambda: _best(num_candidates=0), "num_candidates", "0"),
-    (lambda: theory.scalar_best_of_n(np.inf, 3), "offset", "inf"),
-    (lambda: theory.expected_maximum_normal(1.5), "num", "1.5"),
+    (lambda: _best(theory.best_of_n_risk_gaussian, truth=np.zeros(2)), "truth", "(2,)"),
+    (lambda: _best(theory.best_of_n_risk_gaussian, num_candidates=2.5), "num_candidates", "2.5"),
 ]
 
 

@@ -43,7 +43,21 @@ CASES = {
         ),
         {"noise_std": 0.7},
     ),
+    "best_of_n_risk_gaussian": (
+        lambda noise_std: theory.best_of_n_risk_gaussian(
+            theory.Gaussian(np.zeros(2), np.eye(2)),
+            theory.Quadratic(np.diag([1.0, 2.0]), np.ones(2), noise_std),
+            np.ones(2),
+            np.ones(2),
+            8,
+        ),
+        {"noise_std": 0.7},
+    ),
     "scalar_best_of_n": (lambda offset: theory.scalar_best_of_n(offset, 8), {"offset": 0.7}),
+    "scalar_softmax_selection": (
+        lambda reward_offset=0.4, temperature=0.3: theory.scalar_softmax_selection(0.7, reward_offset, temperature, 8),
+        {"reward_offset": 0.4, "temperature": 0.3},
+    ),
     "divergence_probability": (functools.partial(theory.divergence_probability, 20, 40), {"step_size": 0.6}),
     "largest_stable_step": (functools.partial(theory.largest_stable_step, 20, 40), {"probability": 0.01}),
 }

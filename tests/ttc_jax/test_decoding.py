@@ -122,6 +122,16 @@ def test_candidates_are_the_last_states_of_side_by_side_chains(task, name):
     np.testing.assert_allclose(walk[3], shorter, rtol=1e-5, atol=1e-6)
 
 
+def test_observations_know_their_step(task):
+    chain = {"num_candidates": 5, "num_steps": 6, "decoding_noise_std": 0.2}
+    walk = rollout_candidates(jax.random.key(4), task.context, decoders()["gram"], **chain)
+    sums, steps = rollout_candidates(
+        jax.random.key(4), task.context, decoders()["gram"], observe=lambda states, step: (states.sum(), step), **chain
+    )
+    np.testing.assert_allclose(sums, walk.sum(axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_array_equal(steps, np.arange(7))
+
+
 def test_one_candidate_is_the_single_chain(task):
     chain = {"num_steps": 6, "decoding_noise_std": 0.2}
     single = rollout(jax.random.key(4), task.context, decoders()["gram"], **chain)
@@ -224,6 +234,7 @@ BAD = [
     (lambda: jax.vmap(lambda steps: _rollout(num_steps=steps))(jnp.arange(2)), "num_steps", "traced"),
     (lambda: rollout(7, CONTEXT, decoding.gram(0.1), **CHAIN), "key", "7"),
     (lambda: _rollout(Context(jnp.ones((4, 3)), jnp.ones(3))), "targets", "(3,)"),
+    (lambda: _rollout(Context(jnp.ones((0, 3)), jnp.ones(0))), "context", "0"),
     (lambda: _rollout(Context(jnp.full((4, 3), np.nan), jnp.ones(4))), "inputs", "nan"),
     (lambda: _collapsed(num_candidates=0), "num_candidates", "0"),
     (lambda: _collapsed(step_size=np.nan), "step_size", "nan"),

@@ -1,0 +1,190 @@
+"""What the studies of many candidates share: the ways to make one estimate of them, simulated and predicted.
+
+A chooser averages the candidates, or picks the best under a verifier. Its simulated side scores candidates with
+``ttc_jax.verifiers``; its predicted side is a verifier of ``theory``. The two are matched here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+import theory
+import ttc_jax
+from experiments.chains import DIVERGENCE_LEVEL
+from ttc_jax import aggregation, verifiers
+
+SWEPT = ("step_size", "label_noise_std", "decoding_noise_std")
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """One way to make an estimate of N candidates.
+
+    Attributes:
+        name: as figures and files call it.
+        verifier: its prediction's verifier; None averages.
+    """
+
+    name: str
+    verifier: theory.Oracle | theory.ContextLoss | theory.HeldOutLoss | None
+
+
+AVERAGE = Chooser("average", None)
+ORACLE = Chooser("oracle", theory.Oracle())
+CONTEXT_LOSS = Chooser("context loss", theory.ContextLoss())
+
+
+def noisy_oracle(noise_std: float) -> Chooser:
+    """The oracle with noise on its score."""
+    return Chooser(f"oracle + noise {noise_std:g}", theory.Oracle(float(noise_std))) if noise_std else ORACLE
+
+
+def held_out(num_examples: int) -> Chooser:
+    """The loss on fresh examples."""
+    return Chooser(f"held-out {num_examples}", theory.HeldOutLoss(int(num_examples)))
+
+
+class Setting(NamedTuple):
+    """Where candidates come from: the sizes of a task, and the chain."""
+
+    dim: int
+    num_examples: int
+    num_steps: int
+    step_size: float
+    label_noise_std: float
+    decoding_noise_std: float
+
+    @property
+    def chain(self) -> dict[str, Any]:
+        """All but the sizes."""
+        return {name: getattr(self, name) for name in ("num_steps", *SWEPT)}
+
+
+class Predicted(NamedTuple):
+    """Predicted risk and the size of its error, each (num_candidates,)."""
+
+    risk: np.ndarray
+    error: np.ndarray
+
+
+def predict(
+    setting: Setting,
+    chooser: Chooser,
+    num_candidates: tuple[int, ...],
+    *,
+    num_contexts: int,
+    seed: int,
+    gaussian: bool = False,
+) -> Predicted:
+    """The risk of a chooser for each number of candidates; ``gaussian`` asks for the large-dimension form.
+
+    The error is the next order in 1/d for averaging, whose formula is an expansion, and the standard error over contexts for a
+    verifier, whose formula is exact given the context.
+    """
+    sizes = setting.dim, setting.num_examples
+    chain: dict[str, Any] = {**setting.chain, "num_candidates": np.array(num_candidates)}
+    if chooser.verifier is None:
+        neglected = theory.expected_risk_next_order(*sizes, **chain)
+        return Predicted(theory.expected_risk(*sizes, **chain).total, sum(np.abs(term) for term in neglected))
+    drawn = {"num_contexts": num_contexts, "seed": seed, "gaussian": gaussian}
+    return Predicted(*theory.expected_best_of_n_risk(*sizes, chooser.verifier, **{**chain, **drawn}))
+
+
+def measure(
+    seed: int,
+    setting: Setting,
+    choosers: tuple[Chooser, ...],
+    num_candidates: tuple[int, ...],
+    *,
+    num_tasks: int,
+    chunk_size: int,
+    progress: Callable[[int], None],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean excess risk and its standard error, each (choosers, num_candidates)."""
+    result = ttc_jax.sweep(
+        jax.random.key(seed),
+        _measurement(setting.dim, setting.num_examples, setting.num_steps, choosers, num_candidates),
+        {name: [setting.chain[name]] for name in SWEPT},
+        reused_axes={"chooser": np.arange(len(choosers)), "num_candidates": num_candidates},
+        num_tasks=num_tasks,
+        chunk_size=chunk_size,
+        progress=progress,
+    )
+    return result.mean[0, 0, 0], result.standard_error[0, 0, 0]
+
+
+@functools.lru_cache(maxsize=32)
+def _measurement(dim: int, num_examples: int, num_steps: int, choosers: tuple[Chooser, ...], numbers: tuple[int, ...]):
+    """Excess risks of one task, shape (choosers, numbers): one set of chains serves them all."""
+    task_config = ttc_jax.TaskConfig(dim, num_examples)
+
+    def risks(key, *, step_size, label_noise_std, decoding_noise_std):
+        task_key, chain_key, score_key = jax.random.split(key, 3)
+        task = ttc_jax.sample_task(task_key, task_config, label_noise_std=label_noise_std)
+        candidates = ttc_jax.sample_candidates(
+            chain_key,
+            task.context,
+            ttc_jax.decoding.gram(step_size),
+            num_candidates=max(numbers),
+            num_steps=num_steps,
+            decoding_noise_std=decoding_noise_std,
+        )
+        own = jax.vmap(ttc_jax.excess_risk, in_axes=(0, None))(candidates, task)
+
+        def of(position, chooser):
+            if chooser.verifier is None:
+                means = aggregation.prefix_means(candidates, numbers)
+                return jax.vmap(ttc_jax.excess_risk, in_axes=(0, None))(means, task)
+            scored = scores(jax.random.fold_in(score_key, position), chooser, candidates, task)
+            return aggregation.prefix_best_of_n(own[:, None], scored, numbers)[:, 0]
+
+        return jnp.stack([of(position, chooser) for position, chooser in enumerate(choosers)])
+
+    return risks
+
+
+def scores(key: Array, chooser: Chooser, candidates: Array, task: ttc_jax.Task) -> Array:
+    """Scores (N,) of candidates (N, d) under a chooser's verifier."""
+    match chooser.verifier:
+        case theory.Oracle(noise_std=0.0):
+            return jax.vmap(verifiers.oracle, in_axes=(0, None))(candidates, task)
+        case theory.Oracle(noise_std=noise_std):
+            keys = jax.random.split(key, len(candidates))
+            return jax.vmap(lambda key, one: verifiers.noisy_oracle(key, one, task, noise_std=noise_std))(keys, candidates)
+        case theory.ContextLoss():
+            return jax.vmap(verifiers.context_loss, in_axes=(0, None))(candidates, task.context)
+        case theory.HeldOutLoss(num_examples=num_examples):
+            examples = verifiers.sample_held_out(key, task, num_examples)
+            return jax.vmap(verifiers.held_out_loss, in_axes=(0, None))(candidates, examples)
+    raise ValueError(f"chooser must have a verifier to score candidates, got {chooser.name!r}")
+
+
+def check(config: Any) -> None:
+    """ValueError unless the settings that these studies share are in range and their lists hold distinct values."""
+    for name, minimum in (("num_tasks", 2), ("chunk_size", 1), ("num_contexts", 8)):
+        if (value := getattr(config, name, minimum)) < minimum:
+            raise ValueError(f"{name} must be an integer of at least {minimum}, got {value}")
+    for name, value in vars(config).items():
+        if isinstance(value, tuple):
+            if not value:
+                raise ValueError(f"{name} must list at least one value, got none")
+            if len(set(value)) < len(value):
+                raise ValueError(f"{name} must list distinct values, got {list(value)}")
+
+
+def check_stable(setting: Setting) -> None:
+    """ValueError where a context may diverge, which would make every mean meaningless."""
+    dim, num_examples, step_size = setting.dim, setting.num_examples, setting.step_size
+    largest = float(theory.largest_stable_step(dim, num_examples, DIVERGENCE_LEVEL))
+    if not 0 < step_size <= largest * (1 + 1e-6):
+        raise ValueError(
+            f"step_size must be above 0 and at most {largest:.4f} at d = {dim}, n = {num_examples}, got {step_size:g}"
+        )

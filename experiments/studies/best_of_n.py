@@ -1,0 +1,181 @@
+"""Which way of choosing among candidates is best, and from how many candidates on?"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from experiments import choosers, figures
+from experiments.choosers import Chooser, Setting
+from experiments.study import Measurement, Prediction, Study, progress_of_parts
+
+
+@dataclass(frozen=True)
+class BestOfNConfig:
+    """Settings of the study of choosing among candidates."""
+
+    num_tasks: int
+    """Number of independent tasks, at least 2."""
+    dim: tuple[int, ...] = (4, 10, 20)
+    """Numbers of coefficients d."""
+    examples_per_coefficient: float = 2.0
+    """In-context examples for each coefficient, n / d."""
+    step_size: float = 0.3
+    """Step size of the gradient step."""
+    label_noise_std: float = 0.5
+    """Standard deviation of the noise in the targets."""
+    decoding_noise_std: float = 0.07
+    """Standard deviation of the noise injected into every coordinate of every thought."""
+    num_steps: int = 10
+    """Chain length T."""
+    num_candidates: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
+    """Numbers of candidates N."""
+    verifier_noise_std: float = 0.3
+    """Standard deviation of the noise on the noisy oracle's score."""
+    held_out_examples: int = 20
+    """Fresh examples m of the held-out loss."""
+    num_contexts: int = 256
+    """Contexts over which the exact risk given a context is averaged."""
+    context_seed: int = 0
+    """Seed of those contexts."""
+    chunk_size: int = 256
+    """Tasks evaluated together; bounds the memory."""
+
+
+QUICK = BestOfNConfig(num_tasks=4096)
+
+
+def chosen_by(config: BestOfNConfig) -> tuple[Chooser, ...]:
+    """The ways of choosing, in the order of the figure's curves."""
+    noisy, held_out = choosers.noisy_oracle(config.verifier_noise_std), choosers.held_out(config.held_out_examples)
+    distinct = dict.fromkeys((choosers.AVERAGE, choosers.ORACLE, noisy, choosers.CONTEXT_LOSS, held_out))
+    return tuple(distinct)
+
+
+def _settings(config: BestOfNConfig) -> list[Setting]:
+    """The setting of each panel."""
+    chain = config.num_steps, config.step_size, config.label_noise_std, config.decoding_noise_std
+    return [Setting(dim, round(dim * config.examples_per_coefficient), *chain) for dim in sorted(config.dim)]
+
+
+@functools.lru_cache(maxsize=4)
+def predict(config: BestOfNConfig) -> Prediction:
+    """The risk of one candidate, and what choosing among N changes; with two wrong formulas of the study's own."""
+    choosers.check(config)
+    numbers, ways, settings = tuple(sorted(config.num_candidates)), chosen_by(config), _settings(config)
+    for setting in settings:
+        choosers.check_stable(setting)
+    drawn: dict[str, Any] = {"num_contexts": config.num_contexts, "seed": config.context_seed}
+    found = np.array([[choosers.predict(setting, way, numbers, **drawn) for way in ways] for setting in settings])
+    risk, error = found[:, :, 0], found[:, :, 1]
+    single = np.array([choosers.predict(setting, ways[0], (1,), **drawn).risk for setting in settings])[:, :, None]
+
+    wrong = {}
+    noisy = choosers.noisy_oracle(config.verifier_noise_std)
+    if noisy != choosers.ORACLE:
+        wrong["without_the_verifier's_noise"] = risk.copy()
+        wrong["without_the_verifier's_noise"][:, ways.index(noisy)] = risk[:, ways.index(choosers.ORACLE)]
+    if 10 in config.dim and 64 in numbers:
+        place = sorted(config.dim).index(10)
+        wrong["Gaussian_form_at_d_=_10,_N_=_64"] = risk.copy()
+        for row, way in enumerate(ways):
+            gaussian = choosers.predict(settings[place], way, numbers, **drawn, gaussian=True)
+            wrong["Gaussian_form_at_d_=_10,_N_=_64"][place, row, numbers.index(64)] = gaussian.risk[numbers.index(64)]
+    return Prediction(
+        terms={"one_candidate": np.broadcast_to(single, risk.shape), "choice": risk - single},
+        model_error=error,
+        judged=np.full(risk.shape, True),
+        wrong=wrong,
+    )
+
+
+def measure(config: BestOfNConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+    """Simulate the chains once for each dimension; all ways of choosing share them."""
+    settings, numbers, ways = _settings(config), tuple(sorted(config.num_candidates)), chosen_by(config)
+    found = []
+    for part, setting in enumerate(settings):
+        done = progress_of_parts(progress, part, len(settings), config.num_tasks)
+        sizes: dict[str, Any] = {"num_tasks": config.num_tasks, "chunk_size": config.chunk_size, "progress": done}
+        found.append(choosers.measure(seed, setting, ways, numbers, **sizes))
+    mean, error = np.moveaxis(np.array(found), 1, 0)
+    axes = {
+        "dim": np.array(sorted(config.dim)),
+        "chooser": np.array([way.name for way in ways]),
+        "num_candidates": np.array(numbers),
+    }
+    return Measurement(axes, mean, error)
+
+
+def crossing(data: xr.Dataset, variable: str) -> float:
+    """The N from which on the oracle's choice beats the average, between listed ones by logarithms; NaN if there is none."""
+    oracle, average = (data[variable].sel(chooser=name).to_numpy() for name in ("oracle", "average"))
+    ratio = np.log(oracle / average)
+    numbers = np.log(data["num_candidates"].to_numpy())
+    worse = np.flatnonzero((ratio >= 0) & (numbers > 0))
+    if ratio[-1] >= 0:
+        return float("nan")
+    if not worse.size:
+        return float(np.exp(numbers[min(1, numbers.size - 1)]))
+    last = worse[-1]
+    share = ratio[last] / (ratio[last] - ratio[last + 1])
+    return float(np.exp(numbers[last] + share * (numbers[last + 1] - numbers[last])))
+
+
+def findings(data: xr.Dataset) -> dict:
+    """Where averaging and the oracle cross, and where more candidates stop helping."""
+    crossings = [
+        {"dim": int(dim), **{name: crossing(data.sel(dim=dim), name) for name in ("measured", "predicted")}}
+        for dim in data["dim"].to_numpy()
+    ]
+    return {"N from which the oracle beats the average": crossings}
+
+
+def draw(data: xr.Dataset) -> Figure:
+    """Risk against the number of candidates for every way of choosing, one panel a dimension, with the crossing."""
+    dims, names = data["dim"].to_numpy(), [str(name) for name in data["chooser"].to_numpy()]
+    figure, axes = figures.panels(len(dims), width=max(5.0, 2.5 * len(dims)), height=3.6, sharey=True)
+    for panel, dim in zip(axes, dims, strict=True):
+        for name, color, marker in figures.distinct(names):
+            figures.curve(panel, data.sel(dim=dim, chooser=name), "num_candidates", color=color, marker=marker, label=name)
+        where = crossing(data.sel(dim=dim), "predicted")
+        if np.isfinite(where):
+            panel.axvline(where, color="0.3", linestyle=":", zorder=0)
+        panel.set(xscale="log", yscale="log", xlabel="number of candidates $N$", title=f"$d$ = {dim}")
+        figures.plain_log_ticks(panel)
+        figures.number_ticks(panel, data["num_candidates"].to_numpy())
+    axes[0].set_ylabel(figures.RISK_LABEL)
+    config = json.loads(data.attrs["config"])
+    figures.state(
+        figure,
+        f"$n/d$ = {config['examples_per_coefficient']:g}, $T$ = {config['num_steps']}, $\\eta$ = {config['step_size']:g}, "
+        f"$\\sigma$ = {config['label_noise_std']:g}, $\\tau$ = {config['decoding_noise_std']:g}",
+    )
+    marks = {"oracle beats average, predicted": {"linestyle": ":"}}
+    figures.key(figure, axes[0], "one estimate of $N$ candidates by", marks=marks)
+    return figure
+
+
+STUDY = Study(
+    name="best-of-n",
+    question="Which way of choosing among candidates is best, and from how many candidates on?",
+    formula=(
+        r"$E\,R = N\,E_{\mathrm{context}}\int g(s)\,(1-F(s))^{N-1}\,ds,$"
+        r"$\quad F(s) = P(\mathrm{score} \leq s),\quad g(s) = E[R;\,\mathrm{score} = s]$"
+    ),
+    presets={
+        "quick": QUICK,
+        "standard": replace(QUICK, num_tasks=65_536, num_contexts=4096),
+        "full": replace(QUICK, num_tasks=1_048_576, num_contexts=65_536),
+    },
+    predict=predict,
+    measure=measure,
+    draw=draw,
+    findings=findings,
+)
