@@ -64,7 +64,8 @@ def judge(dataset: xr.Dataset) -> Verdict:
 
     Args:
         dataset: measured, standard_error, predicted, model_error, judged, predicted_<term> for each term, and wrong_<name> for
-            each wrong prediction of the study's own.
+            each wrong prediction of the study's own. If there is ``against``, by how many standard errors the measurement
+            contradicts a further claim of the study at each point, one such point is a disagreement too.
     """
     judged = dataset["judged"].to_numpy().astype(bool)
     num_points = int(judged.sum())
@@ -79,8 +80,16 @@ def judge(dataset: xr.Dataset) -> Verdict:
     }
     controls = {name: float(_z(dataset, wrong)[judged].max()) for name, wrong in _controls(dataset).items()}
     outcome = "agrees" if min(controls.values()) >= threshold else "inconclusive"
-    outcome = "disagrees" if z.max() >= threshold else outcome
+    outcome = "disagrees" if z.max() >= threshold or _refuted(dataset) else outcome
     return Verdict(outcome, num_points, threshold, float(z.max()), point, controls)
+
+
+def _refuted(dataset: xr.Dataset) -> bool:
+    """Whether the measurement speaks against a claim of the study beside its formula, one-sided at the same level."""
+    if "against" not in dataset:
+        return False
+    against = dataset["against"].to_numpy()
+    return bool(against.max() >= NormalDist().inv_cdf(1 - FAMILY_WISE_LEVEL / against.size))
 
 
 def _controls(dataset: xr.Dataset) -> dict[str, np.ndarray]:
@@ -100,7 +109,8 @@ def _controls(dataset: xr.Dataset) -> dict[str, np.ndarray]:
         **{
             str(name).removeprefix("wrong_").replace("_", " "): dataset[name].to_numpy()
             for name in dataset
-            if str(name).startswith("wrong_")
+            # One that says the same wherever the prediction is judged is no control.
+            if str(name).startswith("wrong_") and (dataset[name].to_numpy() != predicted)[judged].any()
         },
     }
 

@@ -166,3 +166,8 @@ def sizes(data: xr.Dataset) -> tuple[int, int]:
     """The dimension and the number of examples of a finished run."""
     config = json.loads(data.attrs["config"])
     return config["dim"], config["num_examples"]
+
+
+def best_length(data: xr.Dataset, variable: str) -> xr.DataArray:
+    """The number of steps of least risk among those on the grid."""
+    return data["num_steps"][data[variable].argmin("num_steps")]

@@ -18,7 +18,7 @@ from jax import Array
 
 import theory
 import ttc_jax
-from experiments.chains import DIVERGENCE_LEVEL
+from experiments.chains import DIVERGENCE_LEVEL, SMALLEST_SIZE
 from ttc_jax import aggregation, verifiers
 
 SWEPT = ("step_size", "label_noise_std", "decoding_noise_std")
@@ -169,14 +169,20 @@ def scores(key: Array, chooser: Chooser, candidates: Array, task: ttc_jax.Task) 
 
 def check(config: Any) -> None:
     """ValueError unless the settings that these studies share are in range and their lists hold distinct values."""
-    for name, minimum in (("num_tasks", 2), ("chunk_size", 1), ("num_contexts", 8)):
-        if (value := getattr(config, name, minimum)) < minimum:
-            raise ValueError(f"{name} must be an integer of at least {minimum}, got {value}")
+    lowest = {"num_tasks": 2, "chunk_size": 1, "num_contexts": 8, "context_seed": 0, "num_candidates": 1}
+    lowest |= {"dim": 1, "num_examples": 1, "held_out_examples": 1, "num_steps": 0, "budget": 1}
+    for name, minimum in lowest.items():
+        for value in np.atleast_1d(getattr(config, name, minimum)):
+            if value < minimum:
+                raise ValueError(f"{name} must be an integer of at least {minimum}, got {value}")
+    for value in np.atleast_1d(getattr(config, "verifier_noise_std", 0.0)):
+        if not 0 <= value < np.inf:
+            raise ValueError(f"verifier_noise_std must be finite and at least 0, got {value:g}")
     for name, value in vars(config).items():
         if isinstance(value, tuple):
             if not value:
                 raise ValueError(f"{name} must list at least one value, got none")
-            if len(set(value)) < len(value):
+            if len({f"{one:g}" for one in value}) < len(value):
                 raise ValueError(f"{name} must list distinct values, got {list(value)}")
 
 
@@ -188,3 +194,16 @@ def check_stable(setting: Setting) -> None:
         raise ValueError(
             f"step_size must be above 0 and at most {largest:.4f} at d = {dim}, n = {num_examples}, got {step_size:g}"
         )
+
+
+def judged(settings: list[Setting], shape: tuple[int, ...]) -> np.ndarray:
+    """Where predictions hold: the averages of the control variates are expansions in 1/d. Settings are the first axis."""
+    large = np.array([min(setting.dim, setting.num_examples) >= SMALLEST_SIZE for setting in settings])
+    return np.broadcast_to(large.reshape(-1, *(1,) * (len(shape) - 1)), shape)
+
+
+def warnings(settings: list[Setting]) -> tuple[str, ...]:
+    """What is not judged."""
+    small = {(one.dim, one.num_examples): None for one in settings if min(one.dim, one.num_examples) < SMALLEST_SIZE}
+    words = f"below {SMALLEST_SIZE} the formula does not hold, so it is not judged"
+    return tuple(f"dim {dim} and num_examples {count}: {words}" for dim, count in small)

@@ -14,8 +14,8 @@ from scipy import optimize
 
 from theory._evaluate import check_count, check_real
 from theory.chain import expected_risk
-from theory.contexts import Estimate, Verifier, expected_best_of_n_risk
-from theory.stability import largest_stable_step
+from theory.contexts import Estimate, Oracle, Verifier, expected_best_of_n_risk
+from theory.stability import check_stable, largest_stable_step
 
 _RATIO = 1.5  # of neighbouring chain lengths on the first, coarse ladder
 _ROUNDS = 8  # of alternating between the split and the tuned values
@@ -62,9 +62,10 @@ def best_allocation(
     risk :func:`theory.expected_risk`, or the best of them is chosen by a verifier, with risk
     :func:`theory.expected_best_of_n_risk`. More candidates can hurt under a bad verifier, so that N may stay below C / T.
 
-    Lengths are searched on a ladder of ratio 1.5 and then one by one around its best. Tuned values are moved by gradient
-    (L-BFGS, in logarithms), in turn with the split, until the split stands still: a local optimum, from the values given. The
-    step size stays below :func:`theory.largest_stable_step`. Averaging is best without decoding noise, so tuning gives zero.
+    Lengths are searched on a ladder of ratio 1.5 and then one by one around its best; numbers of candidates on a ladder of
+    ratio 1.1, and at C / T. Tuned values are moved by gradient (L-BFGS, in logarithms), in turn with the split, until the split
+    stands still: a local optimum, from the values given. The tuned step size stays below :func:`theory.largest_stable_step`.
+    Averaging is best without decoding noise, so tuning gives zero.
 
     Args:
         budget: C >= 1, any shape; an increasing array gives the frontier, risk against budget.
@@ -97,14 +98,28 @@ def best_allocation(
         True
     """
     check_count("budget", budget, minimum=1)
+    scalars = {"dim": dim, "num_examples": num_examples, "step_size": step_size, "label_noise_std": label_noise_std}
+    scalars |= {"decoding_noise_std": decoding_noise_std, "signal_var": 0.0 if signal_var is None else signal_var}
+    for name, value in scalars.items():
+        if np.shape(value) != () or isinstance(value, jax.core.Tracer):
+            raise ValueError(f"{name} must be one plain number, got {value!r}")
+    check_count("dim", dim, minimum=1)
+    check_count("num_examples", num_examples, minimum=1)
     check_real("step_size", step_size, minimum=0.0, open_ends=True)
     check_real("label_noise_std", label_noise_std, minimum=0.0)
     check_real("decoding_noise_std", decoding_noise_std, minimum=0.0)
+    check_real("signal_var", scalars["signal_var"], minimum=0.0)
+    tune = (tune,) if isinstance(tune, str) else tuple(tune)
     if unknown := set(tune) - set(_TUNABLE):
         raise ValueError(f"tune must list some of {', '.join(_TUNABLE)}, got {sorted(unknown)[0]!r}")
-    limit = 2 / (1 + np.sqrt(dim / num_examples)) ** 2
-    if step_size >= limit:
-        raise ValueError(f"step_size must be below {limit:.4g}, or chains diverge, got {step_size:g}")
+    check_stable(step_size, 2 / (1 + np.sqrt(dim / num_examples)) ** 2)
+    if verifier is not None and "decoding_noise_std" in tune and decoding_noise_std == 0:
+        raise ValueError("decoding_noise_std must be above 0 to be tuned, got 0")
+    label_noise_std, signal_var = float(label_noise_std), None if signal_var is None else float(signal_var)
+    if isinstance(verifier, Oracle):
+        if np.shape(verifier.noise_std) != () or isinstance(verifier.noise_std, jax.core.Tracer):
+            raise ValueError(f"verifier.noise_std must be one plain number, got {verifier.noise_std!r}")
+        verifier = Oracle(float(verifier.noise_std))
     if verifier is None:
         risk = _averaged(dim, num_examples, label_noise_std, signal_var)
     else:
@@ -160,7 +175,7 @@ def _selected(dim, num_examples, label_noise_std, signal_var, verifier, num_cont
 
 def _best_splits(risk: Risk, budgets: np.ndarray, values: np.ndarray) -> _Splits:
     """The best T and N of each budget, on the ladder of lengths and then among its neighbours."""
-    coarse = _best_among(risk, budgets, _ladder(int(budgets.max())), values).num_steps
+    coarse = _best_among(risk, budgets, _ladder(int(budgets.max()), _RATIO), values).num_steps
     near = [np.arange(int(best / _RATIO) + 1, int(np.ceil(best * _RATIO))) for best in coarse]
     return _best_among(risk, budgets, np.unique(np.concatenate([*near, coarse])), values)
 
@@ -168,8 +183,7 @@ def _best_splits(risk: Risk, budgets: np.ndarray, values: np.ndarray) -> _Splits
 def _best_among(risk: Risk, budgets: np.ndarray, lengths: np.ndarray, values: np.ndarray) -> _Splits:
     lengths = lengths[lengths <= budgets.max()]
     most = budgets[:, None] // lengths  # (budgets, lengths)
-    powers = 2 ** np.arange(int(most.max()).bit_length())
-    numbers = np.unique(np.concatenate([most[most > 0], powers]))
+    numbers = np.unique(np.concatenate([most[most > 0], _ladder(int(most.max()), 1.1)]))
     # A multiple of 32 numbers, so that few shapes are compiled.
     padded = np.append(numbers, np.full(-numbers.size % 32, numbers[-1]))
     estimates = [risk(steps, padded, *values) for steps in lengths]
@@ -180,10 +194,11 @@ def _best_among(risk: Risk, budgets: np.ndarray, lengths: np.ndarray, values: np
     return _Splits(lengths[rows], padded[columns], means[rows, columns], errors[rows, columns])
 
 
-def _ladder(longest: int) -> np.ndarray:
+def _ladder(longest: int, ratio: float) -> np.ndarray:
+    """1, 2, 3, ... and then whole numbers of about this ratio, up to the first that is no shorter than the longest."""
     rungs = [1]
     while rungs[-1] < longest:
-        rungs.append(max(rungs[-1] + 1, int(rungs[-1] * _RATIO)))
+        rungs.append(max(rungs[-1] + 1, int(rungs[-1] * ratio)))
     return np.array(rungs)
 
 
@@ -196,6 +211,9 @@ def _tuned(risk: Risk, budget: int, start: np.ndarray, free: np.ndarray, upper: 
             break
         split = best.num_steps[0], best.num_candidates[0]
         values[free] = _descended(risk, split, values, free, upper)
+    else:
+        best = _best_splits(risk, np.array([budget]), values)
+        split = best.num_steps[0], best.num_candidates[0]
     return *split, *values, best.mean[0], best.error[0]
 
 

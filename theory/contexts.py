@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from theory._evaluate import check_broadcast, check_count, check_real, evaluate
 from theory.chain import bits_of, geometric_sum, nodes_of, risk_by_order
 from theory.selection import Reduced, gaussian_risk, selected_risk
+from theory.stability import check_stable
 
 _BATCH = 64  # contexts evaluated together; bounds the memory
 _CORE_DIMS = (2, 2, 2, 3, 2)  # of the draws, which come before the scalars
@@ -73,7 +74,9 @@ def expected_best_of_n_risk(
 
         E R ~ mean over contexts of R_i - b_1 (|m_i - w*_i|^2 - E |m - w*|^2) - b_2 (tr S_i - E tr S)
 
-    with b fitted by least squares and the averages from :func:`theory.expected_risk` and its next order. The same seed draws
+    with b fitted by least squares and the averages from :func:`theory.expected_risk` and its next order. What those neglect is
+    part of the standard error, as the next term of a geometric series of their orders; for dimensions or examples below 4 it is
+    not to be trusted. The same seed draws
     the same contexts for every verifier and setting, so that differences are better known than each value.
 
     The scalars broadcast, plain or traced; what is static or costs is computed once for all numbers of candidates.
@@ -83,7 +86,7 @@ def expected_best_of_n_risk(
         num_examples: n >= 1.
         verifier: :class:`Oracle`, :class:`ContextLoss` or :class:`HeldOutLoss`.
         num_steps: T >= 0.
-        step_size: eta, finite.
+        step_size: eta, below the edge of stability 2 / (1 + sqrt(d / n))^2 (checked unless traced).
         label_noise_std: sigma >= 0.
         decoding_noise_std: tau >= 0.
         num_candidates: N >= 1.
@@ -138,6 +141,9 @@ def expected_best_of_n_risk(
         "num_candidates": num_candidates,
     }
     check_broadcast(**scalars)
+    check_stable(step_size, 2 / (1 + np.sqrt(dim / num_examples)) ** 2)
+    if 0 in np.shape(num_candidates):
+        raise ValueError(f"num_candidates must have at least one entry, got shape {np.shape(num_candidates)}")
     draws = (
         *_draws(int(dim), int(num_examples), int(num_contexts), int(seed)),
         *_held_out(isinstance(verifier, HeldOutLoss), int(dim), int(num_held_out), int(num_contexts), int(seed)),
@@ -167,7 +173,7 @@ def _in_pieces(draws: tuple, scalars: dict[str, Any], risk: Callable[..., Array]
         core_dims = (*(leaf.ndim for leaf in padded), 0, 1)
         values = evaluate(_selected_formula, *padded, noise_std, wanted, core_dims=core_dims, risk=risk)
         known = evaluate(_known_formula, dim, num_examples, *of_chain, num_bits=num_bits, num_nodes=256)
-        found.append(evaluate(_controlled, values, controls, known, core_dims=(2, 2, 1)))
+        found.append(evaluate(_controlled, values, controls, known, core_dims=(2, 2, 2)))
     mean, error = np.moveaxis(np.array(found), 1, 0)  # (points, numbers)
     at, of = np.arange(len(found)).reshape(points[0].shape), np.arange(numbers.size).reshape(numbers.shape)
     places = tuple(np.broadcast_arrays(at, of))
@@ -241,12 +247,14 @@ def _reduced_formula(
 
 
 def _known_formula(dim, num_examples, steps, step, label_std, tau, psi, *, num_bits, num_nodes):
-    """Averages of the control variates over contexts, (2,)."""
+    """Averages of the control variates over contexts, and the size of what they neglect; (2, 2)."""
     orders = risk_by_order(
         dim, num_examples, steps, step, label_std, tau, jnp.ones(()), psi, num_bits=num_bits, num_nodes=num_nodes
     )
-    known = jax.tree.map(lambda *terms: sum(terms), *orders)
-    return jnp.stack([known.bias + known.label_noise, known.decoding_noise])
+    parts = jnp.stack([jnp.stack([terms.bias + terms.label_noise, terms.decoding_noise]) for terms in orders])  # (3, 2)
+    correction, further = jnp.abs(parts[1]), jnp.abs(parts[2])
+    neglected = further * jnp.where(further < correction, further / jnp.where(correction > 0, correction, 1.0), 1.0)
+    return jnp.stack([jnp.sum(parts, axis=0), neglected])
 
 
 def _reduced(
@@ -288,7 +296,7 @@ def _seen_by(inputs: Array, residuals: Array, spread: Array, linear: Array, cons
 
 
 def _controlled(values: Array, controls: Array, known: Array) -> tuple[Array, Array]:
-    """Mean of values (contexts, numbers) and its standard error, with controls (contexts, 2) of known means (2,).
+    """Mean of values (contexts, numbers) and its error, with controls (contexts, 2) of known means and their errors (2, 2).
 
     The standard error is the jackknife-like one of a regression whose residuals differ in size (HC3): large residuals come with
     extreme controls, which pull the fit towards themselves.
@@ -296,13 +304,15 @@ def _controlled(values: Array, controls: Array, known: Array) -> tuple[Array, Ar
     count = values.shape[0]
     mean, control_mean = jnp.mean(values, axis=0), jnp.mean(controls, axis=0)
     deviations = controls - control_mean
-    # A control without variance (no steps, no noise) must not make the fit singular.
-    scale = jnp.sqrt(jnp.mean(deviations**2, axis=0))
-    scale = jnp.where(scale > 0, scale, 1.0)
-    deviations = deviations / scale
+    # A control that is the same in all contexts (no noise, one step) explains nothing and must not make the fit singular.
+    variance = jnp.mean(deviations**2, axis=0)
+    varies = variance > 1e-18 * control_mean**2
+    scale = jnp.sqrt(jnp.where(varies, variance, 1.0))
+    deviations = jnp.where(varies, deviations / scale, 0.0)
     fit = jnp.linalg.solve(deviations.T @ deviations + 1e-9 * count * jnp.eye(2), deviations.T)  # (2, contexts)
-    slopes, shift = fit @ values, (control_mean - known) / scale
+    slopes, shift = fit @ values, jnp.where(varies, control_mean - known[0], 0.0) / scale
     leverage = 1 / count + jnp.sum(deviations.T * fit, axis=0)
     residuals = (values - mean - deviations @ slopes) / (1 - leverage)[:, None]
     weights = 1 / count - shift @ fit
-    return mean - shift @ slopes, jnp.sqrt(jnp.sum((weights[:, None] * residuals) ** 2, axis=0))
+    variance = jnp.sum((weights[:, None] * residuals) ** 2, axis=0) + ((known[1] / scale) @ jnp.abs(slopes)) ** 2
+    return mean - shift @ slopes, jnp.sqrt(variance)

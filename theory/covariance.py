@@ -13,6 +13,7 @@ from theory import resolvents
 from theory._evaluate import check_broadcast, check_count, check_real, check_shape, evaluate
 from theory.chain import RiskTerms, bits_of, geometric_sum
 from theory.resolvents import check_spectrum
+from theory.stability import check_stable
 
 
 def expected_risk_covariance(
@@ -157,8 +158,8 @@ def _terms(order: str, eigenvalues, num_examples, chain, prior_variances) -> Ris
         decoding_noise_std=decoding_noise_std,
         num_candidates=num_candidates,
     )
-    if not any(isinstance(value, jax.core.Tracer) for value in (eigenvalues, num_examples, step_size)):
-        _check_stable(eigenvalues, num_examples, step_size)
+    if not isinstance(step_size, jax.core.Tracer):
+        check_stable(step_size, 2 / spectral_edge(eigenvalues, num_examples))
     most = 1000 if isinstance(num_steps, jax.core.Tracer) else int(np.max(num_steps, initial=1))
     return evaluate(
         _risk_formula,
@@ -168,13 +169,6 @@ def _terms(order: str, eigenvalues, num_examples, chain, prior_variances) -> Ris
         size=resolvents.num_nodes(most),
         num_bits=bits_of(num_steps),
     )
-
-
-def _check_stable(eigenvalues, num_examples, step_size) -> None:
-    limit, step = np.broadcast_arrays(2 / spectral_edge(eigenvalues, num_examples), step_size)
-    if (step >= limit).any():
-        worst = np.argmax(step / limit)
-        raise ValueError(f"step_size must be below {limit.flat[worst]:.4g}, or chains diverge, got {step.flat[worst]:g}")
 
 
 def _edge_formula(eigenvalues, num_examples):

@@ -117,6 +117,16 @@ def largest_stable_step(dim: ArrayLike, num_examples: ArrayLike, probability: Ar
     return evaluate(_stable_step_formula, dim, num_examples, probability, coefficients=_tail_coefficients())
 
 
+def check_stable(step_size: ArrayLike, limit: ArrayLike) -> None:
+    """ValueError unless every known step size is below its limit, beyond which chains diverge in large dimension."""
+    if any(isinstance(value, jax.core.Tracer) for value in (step_size, limit)):
+        return
+    steps, limits = np.broadcast_arrays(step_size, limit)
+    if (steps >= limits).any():
+        worst = np.argmax(steps / limits)
+        raise ValueError(f"step_size must be below {limits.flat[worst]:.4g}, or chains diverge, got {steps.flat[worst]:g}")
+
+
 def tracy_widom_tail(value: float) -> float:
     r"""Tail probability 1 - F_1(s) of the Tracy-Widom law for real matrices, on the host.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -76,13 +77,13 @@ def _swept(config: dict[str, Any]) -> dict[str, Any]:
 def splits(config: AllocationConfig) -> np.ndarray:
     """Chain lengths and numbers of candidates (2, choosers, budgets, splits): the predicted best split and those beside it.
 
-    A length that would not be an integer of its own moves to the next one that is; every split spends what its length allows.
+    Every other split spends what its length allows.
     """
     choosers.check(config)
     choosers.check_stable(_setting(config))
     budgets = np.sort(config.budget)
-    if budgets[0] < 8:
-        raise ValueError(f"budget must be an integer of at least 8, got {budgets[0]}")
+    if budgets[0] < len(FACTORS):
+        raise ValueError(f"budget must be an integer of at least {len(FACTORS)}, got {budgets[0]}")
     drawn: dict[str, Any] = {"num_contexts": config.num_contexts, "seed": config.context_seed}
     rows = []
     for way in chosen_by(config):
@@ -90,24 +91,21 @@ def splits(config: AllocationConfig) -> np.ndarray:
             budgets, config.dim, config.num_examples, **_swept(vars(config)), verifier=way.verifier, **drawn
         )
         for budget, steps, number in zip(budgets, best.num_steps, best.num_candidates, strict=True):
-            lengths = _distinct(np.clip(np.round(np.array(FACTORS) * steps).astype(int), 1, budget))
+            lengths = _around(int(steps), int(budget))
             numbers = budget // lengths
             numbers[FACTORS.index(1.0)] = number
-            rows.append((lengths, np.maximum(numbers, 1)))
+            rows.append((lengths, numbers))
     return np.moveaxis(np.array(rows), 1, 0).reshape(2, -1, len(budgets), len(FACTORS))
 
 
-def _distinct(lengths: np.ndarray) -> np.ndarray:
-    """Lengths moved away from the middle one until no two are equal; those that would fall below one go beyond the longest."""
+def _around(best: int, budget: int) -> np.ndarray:
+    """Distinct affordable lengths, the best one in the middle: its multiples, or else the next ones beside."""
+    multiples = np.round(best * np.array(FACTORS)).astype(int)
+    others = np.setdiff1d(np.arange(1, budget + 1), [best])
+    nearest = others[np.argsort(np.abs(np.log(others / best)), kind="stable")]
+    wanted = [*dict.fromkeys([*np.intersect1d(multiples, others), *nearest])][: len(FACTORS) - 1]
     middle = FACTORS.index(1.0)
-    lengths = lengths.copy()
-    for place in range(middle + 1, len(lengths)):
-        lengths[place] = max(lengths[place], lengths[place - 1] + 1)
-    for place in range(middle - 1, -1, -1):
-        lengths[place] = min(lengths[place], lengths[place + 1] - 1)
-    for short in np.flatnonzero(lengths < 1):
-        lengths[short] = lengths.max() + max(1, lengths.max() // 3)
-    return np.concatenate([np.sort(lengths[:middle]), lengths[middle:]])
+    return np.insert(np.sort(wanted), middle, best)
 
 
 @functools.lru_cache(maxsize=4)
@@ -152,7 +150,15 @@ def measure(config: AllocationConfig, seed: int, progress: Callable[[int], None]
         "budget": np.sort(config.budget),
         "split": np.array(FACTORS),
     }
-    details = {"num_steps": lengths, "num_candidates": numbers, "worse_by": more, "worse_by_error": more_error}
+    with np.errstate(invalid="ignore"):
+        against = np.nan_to_num(-more / more_error)  # by how much a split is better than the one that should be the best
+    details = {
+        "num_steps": lengths,
+        "num_candidates": numbers,
+        "worse_by": more,
+        "worse_by_error": more_error,
+        "against": against,
+    }
     return Measurement(axes, mean, error, details)
 
 
@@ -184,16 +190,12 @@ def _measurement(dim: int, num_examples: int, way: Chooser, pairs: tuple[tuple[i
 
 def better_splits(data: xr.Dataset) -> list[dict]:
     """Splits that are measurably better than the predicted best one of their budget, corrected for their number."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        z = (-data["worse_by"] / data["worse_by_error"]).fillna(0.0)
-    limit = NormalDist().inv_cdf(1 - FAMILY_WISE_LEVEL / (z.size - z.sizes["chooser"] * z.sizes["budget"]))
-    places = np.argwhere((z > limit).to_numpy())
+    against = data["against"].to_numpy()
+    limit = NormalDist().inv_cdf(1 - FAMILY_WISE_LEVEL / against.size)
+    dims = data["against"].dims
     return [
-        {
-            **{str(dim): data[dim].to_numpy()[index].item() for dim, index in zip(z.dims, place, strict=True)},
-            "worse_by": float(data["worse_by"].to_numpy()[tuple(place)]),
-        }
-        for place in places
+        {str(dim): data[dim].to_numpy()[index].item() for dim, index in zip(dims, place, strict=True)}
+        for place in np.argwhere(against >= limit)
     ]
 
 
@@ -242,7 +244,7 @@ def draw(data: xr.Dataset) -> Figure:
     bar.minorticks_off()
     axes[0].set_title("excess risk of the average")
     axes[0].grid(visible=False)
-    for budget, style in zip(budgets, ("-", "--", ":", "-."), strict=False):
+    for budget, style in zip(budgets, itertools.cycle(("-", "--", ":", "-.")), strict=False):
         axes[0].plot(steps, budget / steps, color="white", linestyle=style, linewidth=1)
         axes[0].annotate(f"$C$ = {budget}", (1.15, budget / 1.15), color="white", fontsize=7, rotation=-35, va="top")
     average = data.sel(chooser="average", split=1.0)

@@ -69,7 +69,10 @@ def _settings(config: BestOfNConfig) -> list[Setting]:
 def predict(config: BestOfNConfig) -> Prediction:
     """The risk of one candidate, and what choosing among N changes; with two wrong formulas of the study's own."""
     choosers.check(config)
-    numbers, ways, settings = tuple(sorted(config.num_candidates)), chosen_by(config), _settings(config)
+    numbers, ways = tuple(sorted(config.num_candidates)), chosen_by(config)
+    if not 0 < config.examples_per_coefficient < np.inf:
+        raise ValueError(f"examples_per_coefficient must be finite and above 0, got {config.examples_per_coefficient}")
+    settings = _settings(config)
     for setting in settings:
         choosers.check_stable(setting)
     drawn: dict[str, Any] = {"num_contexts": config.num_contexts, "seed": config.context_seed}
@@ -91,7 +94,8 @@ def predict(config: BestOfNConfig) -> Prediction:
     return Prediction(
         terms={"one_candidate": np.broadcast_to(single, risk.shape), "choice": risk - single},
         model_error=error,
-        judged=np.full(risk.shape, True),
+        judged=choosers.judged(settings, risk.shape),
+        warnings=choosers.warnings(settings),
         wrong=wrong,
     )
 
@@ -113,14 +117,14 @@ def measure(config: BestOfNConfig, seed: int, progress: Callable[[int], None]) -
     return Measurement(axes, mean, error)
 
 
-def crossing(data: xr.Dataset, variable: str) -> float:
-    """The N from which on the oracle's choice beats the average, between listed ones by logarithms; NaN if there is none."""
+def crossing(data: xr.Dataset, variable: str) -> float | None:
+    """The N from which on the oracle's choice beats the average, between listed ones by logarithms; None if beyond them."""
     oracle, average = (data[variable].sel(chooser=name).to_numpy() for name in ("oracle", "average"))
     ratio = np.log(oracle / average)
     numbers = np.log(data["num_candidates"].to_numpy())
     worse = np.flatnonzero((ratio >= 0) & (numbers > 0))
     if ratio[-1] >= 0:
-        return float("nan")
+        return None
     if not worse.size:
         return float(np.exp(numbers[min(1, numbers.size - 1)]))
     last = worse[-1]
@@ -129,7 +133,7 @@ def crossing(data: xr.Dataset, variable: str) -> float:
 
 
 def findings(data: xr.Dataset) -> dict:
-    """Where averaging and the oracle cross, and where more candidates stop helping."""
+    """Where averaging and the oracle cross; none where that is beyond the listed numbers."""
     crossings = [
         {"dim": int(dim), **{name: crossing(data.sel(dim=dim), name) for name in ("measured", "predicted")}}
         for dim in data["dim"].to_numpy()
@@ -145,7 +149,7 @@ def draw(data: xr.Dataset) -> Figure:
         for name, color, marker in figures.distinct(names):
             figures.curve(panel, data.sel(dim=dim, chooser=name), "num_candidates", color=color, marker=marker, label=name)
         where = crossing(data.sel(dim=dim), "predicted")
-        if np.isfinite(where):
+        if where is not None:
             panel.axvline(where, color="0.3", linestyle=":", zorder=0)
         panel.set(xscale="log", yscale="log", xlabel="number of candidates $N$", title=f"$d$ = {dim}")
         figures.plain_log_ticks(panel)

@@ -21,15 +21,10 @@ QUICK = ChainConfig(
 )
 
 
-def best_length(data: xr.Dataset, variable: str) -> xr.DataArray:
-    """The number of steps of least risk among those on the grid."""
-    return data["num_steps"][data[variable].argmin("num_steps")]
-
-
 def findings(data: xr.Dataset) -> dict:
     """Measured and predicted best length at each noise and number of candidates."""
     data = data.isel(step_size=0, label_noise_std=0)
-    measured, predicted = (best_length(data, name) for name in ("measured", "predicted"))
+    measured, predicted = (chains.best_length(data, name) for name in ("measured", "predicted"))
     return {
         "best num_steps": [
             {
@@ -54,7 +49,7 @@ def draw(data: xr.Dataset) -> Figure:
             one = data.sel(decoding_noise_std=noise, num_candidates=number)
             figures.curve(panel, one, "num_steps", color=color, marker=marker, label=f"{noise:g}")
             for variable, look in figures.BEST_MARKS.items():
-                best = best_length(one, variable)
+                best = chains.best_length(one, variable)
                 panel.plot(best, one[variable].sel(num_steps=best), **look)
         panel.set_title(f"$N$ = {number}" + (" candidate" if number == 1 else " candidates, averaged"))
 

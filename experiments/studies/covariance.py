@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import theory
 import ttc_jax
-from experiments import choosers, figures
+from experiments import chains, choosers, figures
 from experiments.study import Measurement, Prediction, Study, progress_of_parts
 
 LEVEL = 1e-4
@@ -82,7 +82,7 @@ def predict(config: CovarianceConfig) -> Prediction:
             eigenvalues = spectrum.eigenvalues(config.dim)
             leading = theory.expected_risk_covariance(eigenvalues, size, **chain)
             further = theory.expected_risk_covariance_next_order(eigenvalues, size, **chain)
-            left = sum(term_1**2 / np.maximum(term, 1e-300) for term, term_1 in zip(leading, further, strict=True))
+            left = sum(_neglected(term, term_1) for term, term_1 in zip(leading, further, strict=True))
             probability = float(theory.divergence_probability_covariance(eigenvalues, size, config.step_size))
             if probability > LEVEL:
                 unsafe.append(f"exponent {spectrum.exponent:g}, num_examples {size} ({probability:.2g})")
@@ -97,6 +97,11 @@ def predict(config: CovarianceConfig) -> Prediction:
     )
 
 
+def _neglected(leading: np.ndarray, further: np.ndarray) -> np.ndarray:
+    """Size of what follows two orders, were the orders a geometric series; at most that of the second."""
+    return np.abs(further) * np.minimum(np.abs(further) / np.maximum(np.abs(leading), 1e-300), 1.0)
+
+
 def measure(config: CovarianceConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
     """Simulate every spectrum and size; one rollout serves all chain lengths."""
     spectra, sizes, steps = _spectra(config), np.sort(config.num_examples), tuple(np.sort(config.num_steps).tolist())
@@ -108,7 +113,7 @@ def measure(config: CovarianceConfig, seed: int, progress: Callable[[int], None]
         result = ttc_jax.sweep(
             jax.random.key(seed),
             _measurement(task_config, steps, config.num_candidates),
-            {name: [getattr(config, name)] for name in ("step_size", "label_noise_std", "decoding_noise_std")},
+            {name: [getattr(config, name)] for name in choosers.SWEPT},
             reused_axes={"num_steps": steps},
             num_tasks=config.num_tasks,
             chunk_size=config.chunk_size,
@@ -132,7 +137,7 @@ def _measurement(task_config: ttc_jax.TaskConfig, steps: tuple[int, ...], num_ca
 
 def findings(data: xr.Dataset) -> dict:
     """Measured and predicted best length on the grid for each spectrum and size."""
-    best = {name: data["num_steps"][data[name].argmin("num_steps")] for name in ("measured", "predicted")}
+    best = {name: chains.best_length(data, name) for name in ("measured", "predicted")}
     return {
         "best num_steps": [
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
@@ -45,16 +46,21 @@ def _sizes(config: OverthinkingConfig) -> list[int]:
     return sorted(config.num_examples, reverse=True)
 
 
+@functools.lru_cache(maxsize=4)
 def predict(config: OverthinkingConfig) -> Prediction:
     """The predictions of the chain at each number of examples."""
-    parts = [chains.predict(_at(config, size)) for size in _sizes(config)]
+    drawn = ("label_noise_std", "decoding_noise_std", "num_steps", "num_candidates")
+    sizes = _sizes(config)
+    parts = [chains.predict(_at(config, size), drawn=drawn) for size in sizes]
     return Prediction(
         terms={
             name: np.stack([np.broadcast_to(part.terms[name], part.judged.shape) for part in parts]) for name in parts[0].terms
         },
         model_error=np.stack([part.model_error for part in parts]),
         judged=np.stack([part.judged for part in parts]),
-        warnings=tuple(dict.fromkeys(warning for part in parts for warning in part.warnings)),
+        warnings=tuple(
+            f"num_examples {size}: {words}" for size, part in zip(sizes, parts, strict=True) for words in part.warnings
+        ),
     )
 
 
@@ -69,11 +75,6 @@ def measure(config: OverthinkingConfig, seed: int, progress: Callable[[int], Non
     return Measurement(axes, np.stack([part.mean for part in parts]), np.stack([part.standard_error for part in parts]))
 
 
-def best_length(data: xr.Dataset, variable: str) -> xr.DataArray:
-    """The number of steps of least risk among those on the grid."""
-    return data["num_steps"][data[variable].argmin("num_steps")]
-
-
 def findings(data: xr.Dataset) -> dict:
     """Best lengths that are shorter than the longest chain, with the risk of the longest over the least."""
     data = data.isel(step_size=0)
@@ -81,7 +82,7 @@ def findings(data: xr.Dataset) -> dict:
     rows = []
     for point in stacked["point"].to_numpy():
         one = stacked.sel(point=point)
-        best = {name: int(best_length(one, name)) for name in ("measured", "predicted")}
+        best = {name: int(chains.best_length(one, name)) for name in ("measured", "predicted")}
         if best["predicted"] < int(one["num_steps"].max()):
             size, label, decoding, number = point
             where = {"num_examples": int(size), "label_noise_std": float(label), "decoding_noise_std": float(decoding)}
@@ -115,7 +116,7 @@ def draw(data: xr.Dataset) -> Figure:
             one = data.sel({**fixed, dim: value})
             figures.curve(panel, one, "num_steps", color=color, marker=marker, label=f"{symbol} = {value:g}")
             for variable, look in figures.BEST_MARKS.items():
-                best = best_length(one, variable)
+                best = chains.best_length(one, variable)
                 panel.plot(best, one[variable].sel(num_steps=best), **look)
         panel.set_title(", ".join(f"{symbols[name]} = {value:g}" for name, value in fixed.items()))
         panel.set_xscale("symlog", linthresh=2, linscale=0.5)

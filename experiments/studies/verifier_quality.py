@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -82,7 +83,8 @@ def predict(config: VerifierQualityConfig) -> Prediction:
     return Prediction(
         terms={"one_candidate": np.broadcast_to(single, risk.shape), "choice": risk - single},
         model_error=error,
-        judged=np.full(risk.shape, True),
+        judged=choosers.judged(settings, risk.shape),
+        warnings=choosers.warnings(settings),
         wrong={"without_the_verifier's_noise": without_noise} if len(config.verifier_noise_std) > 1 else {},
     )
 
@@ -150,7 +152,7 @@ def draw(data: xr.Dataset) -> Figure:
 
     smallest = choosers.held_out(sizes[0]).name
     for name, style in ((choosers.CONTEXT_LOSS.name, "o"), (smallest, "s")):
-        for noise, color in zip(labels, figures.KIND_COLORS, strict=False):
+        for noise, color in zip(labels, itertools.cycle(figures.KIND_COLORS), strict=False):
             one = shown.sel(chooser=name, label_noise_std=noise)
             figures.curve(axes[2], one, "num_candidates", color=color, marker=style, label=f"{name}, $\\sigma$ = {noise:g}")
     axes[2].set(xscale="log", xlabel="number of candidates $N$", title="losses that noise misleads")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+import xarray as xr
 
 import theory
 import ttc_jax
@@ -36,9 +37,10 @@ def test_no_split_beside_the_predicted_one_is_measurably_better():
     one = studies.load("allocation")
     data = study.run(one, one.presets["quick"], seed=0)
     assert allocation.better_splits(data) == []
-    # A split that is better by four standard errors would be named.
-    better = data.assign(worse_by=-5 * data["worse_by_error"])
-    assert len(allocation.better_splits(better)) == int((data["worse_by_error"] > 0).sum())
+    assert judge(data).outcome == "agrees"
+    better = data.assign(against=xr.full_like(data["against"], 5.0))  # were they better by five standard errors
+    assert len(allocation.better_splits(better)) == data["against"].size
+    assert judge(better).outcome == "disagrees"
 
 
 @pytest.mark.parametrize("seed", range(1, 4))

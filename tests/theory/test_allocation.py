@@ -78,6 +78,7 @@ def test_the_oracle_has_a_best_noise_and_averaging_has_none():
     )
 
 
+NOISE = ("decoding_noise_std",)
 BAD = [
     (lambda: theory.best_allocation(0, 4, 8, **CHAIN), "budget", "0"),
     (lambda: theory.best_allocation(2.5, 4, 8, **CHAIN), "budget", "2.5"),
@@ -86,6 +87,13 @@ BAD = [
     (lambda: theory.best_allocation(8, 4, 8, **{**CHAIN, "label_noise_std": -1.0}), "label_noise_std", "-1"),
     (lambda: theory.best_allocation(8, 4, 8, **CHAIN, tune=("temperature",)), "tune", "temperature"),
     (lambda: theory.best_allocation(8, 0, 8, **CHAIN), "dim", "0"),
+    (lambda: theory.best_allocation(8, 4, 0, **CHAIN), "num_examples", "0"),
+    (lambda: theory.best_allocation(8, 4, 8, **{**CHAIN, "step_size": [0.1, 0.2]}), "step_size", "0.2"),
+    (
+        lambda: theory.best_allocation(8, 4, 8, **{**CHAIN, "decoding_noise_std": 0.0}, verifier=Oracle(), tune=NOISE),
+        "noise",
+        "0",
+    ),
     (lambda: theory.best_allocation(8, 4, 8, **CHAIN, verifier=1), "verifier", "1"),
 ]
 

@@ -123,6 +123,8 @@ BAD = [
     (lambda: _expected(num_candidates=0), "num_candidates", "0"),
     (lambda: _expected(decoding_noise_std=-0.1), "decoding_noise_std", "-0.1"),
     (lambda: _expected(step_size=np.nan), "step_size", "nan"),
+    (lambda: _expected(step_size=5.0), "step_size", "5"),
+    (lambda: _expected(num_candidates=np.ones(0)), "num_candidates", "(0,)"),
     (lambda: _expected(num_candidates=np.ones(2), num_steps=np.ones(3)), "num_candidates", "(2,)"),
 ]
 
