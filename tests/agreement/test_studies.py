@@ -20,13 +20,20 @@ NAMED = {
     "best-of-n": ("without the verifier's noise", "Gaussian form at d = 10, N = 64"),
     "verifier-quality": ("without the verifier's noise",),
 }
+# Parts of the quick presets that are slow to compile; `python -m tests.agreement.seeds` runs them whole.
+SMALLER = {
+    "allocation": {"budget": (64,)},
+    "best-of-n": {"dim": (10,)},
+    "covariance": {"exponent": (1.0,)},
+    "verifier-quality": {"label_noise_std": (2.0,), "held_out_examples": (2, 20)},
+}
 CHAIN = {"num_steps": 8, "step_size": 0.35, "label_noise_std": 0.5, "decoding_noise_std": 0.05, "num_candidates": 4}
 
 
 @pytest.mark.parametrize("name", studies.names())
 def test_quick_preset_agrees_and_rejects_every_control(name):
     one = studies.load(name)
-    verdict = judge(study.run(one, one.presets["quick"], seed=0))
+    verdict = judge(study.run(one, replace(one.presets["quick"], **SMALLER.get(name, {})), seed=0))
     assert verdict.outcome == "agrees", verdict
     assert verdict.accepted_controls == []
     assert len(verdict.controls) >= 4
@@ -35,7 +42,7 @@ def test_quick_preset_agrees_and_rejects_every_control(name):
 
 def test_no_split_beside_the_predicted_one_is_measurably_better():
     one = studies.load("allocation")
-    data = study.run(one, one.presets["quick"], seed=0)
+    data = study.run(one, replace(one.presets["quick"], **SMALLER["allocation"]), seed=0)
     assert allocation.better_splits(data) == []
     assert judge(data).outcome == "agrees"
     better = data.assign(against=xr.full_like(data["against"], 5.0))  # were they better by five standard errors

@@ -35,6 +35,7 @@ DIMS = {
     "overthinking": ("num_examples", *CHAIN_DIMS),
     "verifier-quality": ("label_noise_std", "chooser", "num_candidates"),
 }
+PAGE = ["averaging", "best-of-n", "covariance"]
 FILES = ["data.nc", "figure.pdf", "figure.png", "verdict.json"]
 
 
@@ -80,7 +81,6 @@ def test_a_run_leaves_labelled_results_a_figure_and_a_verdict(study, capsys):
     verdict = json.loads(Path(f"here/{study}/verdict.json").read_text())
     assert verdict["outcome"] == "inconclusive"
     assert verdict["accepted_controls"]
-    assert verdict["num_tasks"] == 40
     assert Path(f"here/{study}/figure.png").stat().st_size > 10_000
 
 
@@ -232,14 +232,14 @@ def test_a_wrong_prediction_exits_with_one(monkeypatch, capsys):
 
 
 def test_report_is_one_page_without_outside_references():
-    for study in studies.names():
+    for study in PAGE:
         cli.main(["run", study, *OPTIONS.get(study, SMALL)])
     assert cli.main(["report", "results"]) == 0
     page = Path("results/report.html").read_text()
-    for study in studies.names():
+    for study in PAGE:
         assert f"id={study}" in page
         assert studies.load(study).question in page
-    assert page.count("data:image/svg+xml;base64,") == 2 * len(studies.names())
+    assert page.count("data:image/svg+xml;base64,") == 2 * len(PAGE)
     assert not re.search(r"(src|href)=['\"]?(http|//|/)", page)
     assert "control: 5% too large" in page
 

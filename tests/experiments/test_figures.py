@@ -27,7 +27,10 @@ DRAWN = {"num_contexts": 8}
 OWN_SETTINGS = {
     "allocation": [{"budget": (8,), **DRAWN}, {"budget": (16, 32, 64, 128, 1000), **DRAWN}],
     "best-of-n": [{"dim": (4,), "num_candidates": (1,), **DRAWN}, {"dim": (4, 5, 6, 8), "verifier_noise_std": 0.0, **DRAWN}],
-    "covariance": [{"exponent": (1.0,), "num_examples": (24,)}, {"exponent": tuple(np.linspace(0.5, 2, 8)), "num_steps": (1, 2)}],
+    "covariance": [
+        {"exponent": (1.0,), "num_examples": (24,)},
+        {"exponent": tuple(np.linspace(0.5, 2, 8)), "num_steps": (1, 2)},
+    ],
     "overthinking": [{"num_examples": (40,)}, {"label_noise_std": (0.5,), "num_candidates": (1, 2, 4, 8)}],
     "verifier-quality": [
         {"label_noise_std": (1.0,), "num_candidates": (1, 2), **DRAWN},
