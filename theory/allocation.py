@@ -92,7 +92,7 @@ def best_allocation(
         >>> chain = dict(label_noise_std=0.5, decoding_noise_std=0.1)
         >>> best = best_allocation(np.array([8, 64, 512]), 20, 40, step_size=0.4, **chain)
         >>> best.num_steps.tolist(), best.num_candidates.tolist()
-        ([4, 6, 10], [2, 10, 51])
+        ([2, 6, 9], [4, 10, 56])
         >>> tuned = best_allocation(64, 20, 40, step_size=0.4, **chain, tune=("step_size",))
         >>> bool(tuned.risk < best.risk[1])
         True
