@@ -80,16 +80,14 @@ def judge(dataset: xr.Dataset) -> Verdict:
     }
     controls = {name: float(_z(dataset, wrong)[judged].max()) for name, wrong in _controls(dataset).items()}
     outcome = "agrees" if min(controls.values()) >= threshold else "inconclusive"
-    outcome = "disagrees" if z.max() >= threshold or _refuted(dataset) else outcome
+    outcome = "disagrees" if z.max() >= threshold or refuted(dataset).any() else outcome
     return Verdict(outcome, num_points, threshold, float(z.max()), point, controls)
 
 
-def _refuted(dataset: xr.Dataset) -> bool:
-    """Whether the measurement speaks against a claim of the study beside its formula, one-sided at the same level."""
-    if "against" not in dataset:
-        return False
-    against = dataset["against"].to_numpy()
-    return bool(against.max() >= NormalDist().inv_cdf(1 - FAMILY_WISE_LEVEL / against.size))
+def refuted(dataset: xr.Dataset) -> xr.DataArray:
+    """Where the measurement speaks against a claim of the study beside its formula, one-sided at the same level."""
+    against = dataset.get("against", xr.zeros_like(dataset["measured"]))
+    return against >= NormalDist().inv_cdf(1 - FAMILY_WISE_LEVEL / against.size)
 
 
 def _controls(dataset: xr.Dataset) -> dict[str, np.ndarray]:

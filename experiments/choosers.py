@@ -19,6 +19,7 @@ from jax import Array
 import theory
 import ttc_jax
 from experiments.chains import DIVERGENCE_LEVEL, SMALLEST_SIZE
+from experiments.study import Measurement, Prediction, progress_of_parts
 from ttc_jax import aggregation, verifiers
 
 SWEPT = ("step_size", "label_noise_std", "decoding_noise_std")
@@ -119,6 +120,58 @@ def measure(
         progress=progress,
     )
     return result.mean[0, 0, 0], result.standard_error[0, 0, 0]
+
+
+def predict_all(
+    settings: list[Setting],
+    choosers: tuple[Chooser, ...],
+    num_candidates: tuple[int, ...],
+    wrong: Callable[[np.ndarray], dict[str, np.ndarray]],
+    *,
+    num_contexts: int,
+    seed: int,
+) -> Prediction:
+    """The risk of one candidate, and what choosing among N changes, on axes (settings, choosers, num_candidates).
+
+    ``wrong`` makes the study's own wrong predictions from the right one.
+    """
+    drawn: dict[str, Any] = {"num_contexts": num_contexts, "seed": seed}
+    found = np.array([[predict(setting, chooser, num_candidates, **drawn) for chooser in choosers] for setting in settings])
+    risk, error = found[:, :, 0], found[:, :, 1]
+    single = np.array([predict(setting, choosers[0], (1,), **drawn).risk for setting in settings])[:, :, None]
+    return Prediction(
+        terms={"one_candidate": np.broadcast_to(single, risk.shape), "choice": risk - single},
+        model_error=error,
+        judged=judged(settings, risk.shape),
+        warnings=warnings(settings),
+        wrong=wrong(risk),
+    )
+
+
+def measure_all(
+    seed: int,
+    axis: dict[str, np.ndarray],
+    settings: list[Setting],
+    choosers: tuple[Chooser, ...],
+    num_candidates: tuple[int, ...],
+    progress: Callable[[int], None],
+    *,
+    num_tasks: int,
+    chunk_size: int,
+) -> Measurement:
+    """Simulate the chains once for each setting, which ``axis`` names; all choosers share them."""
+    parts = [
+        measure(
+            *(seed, setting, choosers, num_candidates),
+            num_tasks=num_tasks,
+            chunk_size=chunk_size,
+            progress=progress_of_parts(progress, part, len(settings), num_tasks),
+        )
+        for part, setting in enumerate(settings)
+    ]
+    mean, error = np.moveaxis(np.array(parts), 1, 0)
+    names = np.array([chooser.name for chooser in choosers])
+    return Measurement({**axis, "chooser": names, "num_candidates": np.array(num_candidates)}, mean, error)
 
 
 @functools.lru_cache(maxsize=32)

@@ -1,5 +1,12 @@
 """Strict settings for every test: broadcasting between different ranks raises inside the library, warnings are errors."""
 
+import os
+from pathlib import Path
+
+# Compiling is most of the work. What one test process has compiled serves the others, and the next run of the tests.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "compiled"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
 import jax
 import numpy as np
 import pytest

@@ -8,6 +8,7 @@ A context of isotropic inputs enters through the eigenvalues l of X^T X / n only
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -76,10 +77,8 @@ def expected_best_of_n_risk(
 
     with b fitted by least squares and the averages from :func:`theory.expected_risk` and its next order. What those neglect is
     part of the standard error, as the next term of a geometric series of their orders; for dimensions or examples below 4 it is
-    not to be trusted. The same seed draws
-    the same contexts for every verifier and setting, so that differences are better known than each value.
-
-    The scalars broadcast, plain or traced; what is static or costs is computed once for all numbers of candidates.
+    not to be trusted. The same seed draws the same contexts for every verifier and setting: differences are better known than
+    each value. The scalars broadcast, plain or traced; what costs is computed once for all numbers of candidates.
 
     Args:
         dim: d >= 1.
@@ -151,13 +150,16 @@ def expected_best_of_n_risk(
     num_bits = max(bits_of(num_steps), 8)  # short chains share a compiled program
     static = {"kind": type(verifier), "num_examples": int(num_examples), "num_bits": num_bits}
     risk = gaussian_risk if gaussian else selected_risk
+    num_nodes = nodes_of(num_steps)
     if any(isinstance(value, jax.core.Tracer) for value in scalars.values()):
-        static["num_nodes"] = nodes_of(num_steps)
-        return evaluate(_expected_formula, *draws, *scalars.values(), core_dims=_CORE_DIMS, risk=risk, **static)
-    return _in_pieces(draws, scalars, risk, static)
+        arguments = *draws, *scalars.values()
+        return evaluate(_expected_formula, *arguments, core_dims=_CORE_DIMS, risk=risk, num_nodes=num_nodes, **static)
+    return _in_pieces(draws, scalars, risk, num_nodes, static)
 
 
-def _in_pieces(draws: tuple, scalars: dict[str, Any], risk: Callable[..., Array], static: dict[str, Any]) -> Estimate:
+def _in_pieces(
+    draws: tuple, scalars: dict[str, Any], risk: Callable[..., Array], num_nodes: int, static: dict[str, Any]
+) -> Estimate:
     """The formula for plain numbers, compiled in pieces, the expensive one for all verifiers and similar dimensions."""
     *chain, numbers = (np.asarray(value, np.float64) for value in scalars.values())
     points = np.broadcast_arrays(*chain)
@@ -172,7 +174,7 @@ def _in_pieces(draws: tuple, scalars: dict[str, Any], risk: Callable[..., Array]
         ]
         core_dims = (*(leaf.ndim for leaf in padded), 0, 1)
         values = evaluate(_selected_formula, *padded, noise_std, wanted, core_dims=core_dims, risk=risk)
-        known = evaluate(_known_formula, dim, num_examples, *of_chain, num_bits=num_bits, num_nodes=256)
+        known = evaluate(_known_formula, dim, num_examples, *of_chain, num_bits=num_bits, num_nodes=num_nodes)
         found.append(evaluate(_controlled, values, controls, known, core_dims=(2, 2, 2)))
     mean, error = np.moveaxis(np.array(found), 1, 0)  # (points, numbers)
     at, of = np.arange(len(found)).reshape(points[0].shape), np.arange(numbers.size).reshape(numbers.shape)
@@ -223,27 +225,11 @@ def _selected_formula(*arguments, risk):
     return jax.lax.map(lambda reduced: risk(reduced, noise_std, numbers), contexts, batch_size=_BATCH)
 
 
-def _reduced_formula(
-    eigenvalues,
-    signals,
-    noises,
-    held_inputs,
-    held_noises,
-    steps,
-    step,
-    label_std,
-    tau,
-    psi,
-    *,
-    kind,
-    num_examples,
-    num_bits,
-):
+def _reduced_formula(*arguments, kind, num_examples, num_bits):
     """Score and risk in every context, and the control variates (contexts, 2)."""
-
-    in_axes = (0, 0, 0, 0, 0, *(None,) * 8)
-    draws = eigenvalues, signals, noises, held_inputs, held_noises
-    return jax.vmap(_reduced, in_axes)(*draws, steps, step, label_std, tau, psi, kind, num_examples, num_bits)
+    in_axes = tuple(0 if index < len(_CORE_DIMS) else None for index in range(len(arguments)))
+    given = functools.partial(_reduced, kind=kind, num_examples=num_examples, num_bits=num_bits)
+    return jax.vmap(given, in_axes)(*arguments)
 
 
 def _known_formula(dim, num_examples, steps, step, label_std, tau, psi, *, num_bits, num_nodes):
@@ -258,7 +244,7 @@ def _known_formula(dim, num_examples, steps, step, label_std, tau, psi, *, num_b
 
 
 def _reduced(
-    eigenvalues, signal, noise, held_inputs, held_noise, steps, step, label_std, tau, psi, kind, num_examples, num_bits
+    eigenvalues, signal, noise, held_inputs, held_noise, steps, step, label_std, tau, psi, *, kind, num_examples, num_bits
 ):
     """Score and risk of a candidate of one context in its eigenbasis, and the two control variates."""
     ratio = 1 - step * eigenvalues

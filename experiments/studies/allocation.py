@@ -7,7 +7,6 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 from typing import Any
 
 import jax
@@ -18,8 +17,7 @@ from matplotlib.figure import Figure
 
 import theory
 import ttc_jax
-from experiments import choosers, figures
-from experiments.agreement import FAMILY_WISE_LEVEL
+from experiments import agreement, choosers, figures
 from experiments.choosers import Chooser, Setting
 from experiments.study import Measurement, Prediction, Study, progress_of_parts
 
@@ -121,8 +119,12 @@ def predict(config: AllocationConfig) -> Prediction:
             here = lengths[place] == steps
             column = np.searchsorted(wanted, numbers[place][here])
             risk[place][here], error[place][here], single[place][here] = found.risk[column], found.error[column], found.risk[0]
+    settings = [_setting(config)]
     return Prediction(
-        terms={"one_candidate": single, "choice": risk - single}, model_error=error, judged=np.full(risk.shape, True)
+        terms={"one_candidate": single, "choice": risk - single},
+        model_error=error,
+        judged=choosers.judged(settings, risk.shape),
+        warnings=choosers.warnings(settings),
     )
 
 
@@ -150,15 +152,9 @@ def measure(config: AllocationConfig, seed: int, progress: Callable[[int], None]
         "budget": np.sort(config.budget),
         "split": np.array(FACTORS),
     }
-    with np.errstate(invalid="ignore"):
-        against = np.nan_to_num(-more / more_error)  # by how much a split is better than the one that should be the best
-    details = {
-        "num_steps": lengths,
-        "num_candidates": numbers,
-        "worse_by": more,
-        "worse_by_error": more_error,
-        "against": against,
-    }
+    # By how many standard errors a split is better than the predicted best one, which is no better than itself.
+    against = -np.divide(more, more_error, out=np.zeros_like(more), where=more != 0)
+    details = {"num_steps": lengths, "num_candidates": numbers, "against": against}
     return Measurement(axes, mean, error, details)
 
 
@@ -190,12 +186,10 @@ def _measurement(dim: int, num_examples: int, way: Chooser, pairs: tuple[tuple[i
 
 def better_splits(data: xr.Dataset) -> list[dict]:
     """Splits that are measurably better than the predicted best one of their budget, corrected for their number."""
-    against = data["against"].to_numpy()
-    limit = NormalDist().inv_cdf(1 - FAMILY_WISE_LEVEL / against.size)
-    dims = data["against"].dims
+    better = agreement.refuted(data)
     return [
-        {str(dim): data[dim].to_numpy()[index].item() for dim, index in zip(dims, place, strict=True)}
-        for place in np.argwhere(against >= limit)
+        {str(dim): data[dim].to_numpy()[index].item() for dim, index in zip(better.dims, place, strict=True)}
+        for place in np.argwhere(better.to_numpy())
     ]
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from experiments import choosers, figures
 from experiments.choosers import Chooser, Setting
-from experiments.study import Measurement, Prediction, Study, progress_of_parts
+from experiments.study import Measurement, Prediction, Study
 
 
 @dataclass(frozen=True)
@@ -76,45 +76,29 @@ def predict(config: BestOfNConfig) -> Prediction:
     for setting in settings:
         choosers.check_stable(setting)
     drawn: dict[str, Any] = {"num_contexts": config.num_contexts, "seed": config.context_seed}
-    found = np.array([[choosers.predict(setting, way, numbers, **drawn) for way in ways] for setting in settings])
-    risk, error = found[:, :, 0], found[:, :, 1]
-    single = np.array([choosers.predict(setting, ways[0], (1,), **drawn).risk for setting in settings])[:, :, None]
-
-    wrong = {}
     noisy = choosers.noisy_oracle(config.verifier_noise_std)
-    if noisy != choosers.ORACLE:
-        wrong["without_the_verifier's_noise"] = risk.copy()
-        wrong["without_the_verifier's_noise"][:, ways.index(noisy)] = risk[:, ways.index(choosers.ORACLE)]
-    if 10 in config.dim and 64 in numbers:
-        place = sorted(config.dim).index(10)
-        wrong["Gaussian_form_at_d_=_10,_N_=_64"] = risk.copy()
-        for row, way in enumerate(ways):
-            gaussian = choosers.predict(settings[place], way, numbers, **drawn, gaussian=True)
-            wrong["Gaussian_form_at_d_=_10,_N_=_64"][place, row, numbers.index(64)] = gaussian.risk[numbers.index(64)]
-    return Prediction(
-        terms={"one_candidate": np.broadcast_to(single, risk.shape), "choice": risk - single},
-        model_error=error,
-        judged=choosers.judged(settings, risk.shape),
-        warnings=choosers.warnings(settings),
-        wrong=wrong,
-    )
+
+    def wrong(risk):
+        made = {}
+        if noisy != choosers.ORACLE:
+            made["without_the_verifier's_noise"] = quiet = risk.copy()
+            quiet[:, ways.index(noisy)] = risk[:, ways.index(choosers.ORACLE)]
+        if 10 in config.dim and 64 in numbers:
+            made["Gaussian_form_at_d_=_10,_N_=_64"] = gaussian = risk.copy()
+            place = sorted(config.dim).index(10)
+            for row, way in enumerate(ways):
+                form = choosers.predict(settings[place], way, (64,), **drawn, gaussian=True)
+                gaussian[place, row, numbers.index(64)] = form.risk[0]
+        return made
+
+    return choosers.predict_all(settings, ways, numbers, wrong, **drawn)
 
 
 def measure(config: BestOfNConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
-    """Simulate the chains once for each dimension; all ways of choosing share them."""
-    settings, numbers, ways = _settings(config), tuple(sorted(config.num_candidates)), chosen_by(config)
-    found = []
-    for part, setting in enumerate(settings):
-        done = progress_of_parts(progress, part, len(settings), config.num_tasks)
-        sizes: dict[str, Any] = {"num_tasks": config.num_tasks, "chunk_size": config.chunk_size, "progress": done}
-        found.append(choosers.measure(seed, setting, ways, numbers, **sizes))
-    mean, error = np.moveaxis(np.array(found), 1, 0)
-    axes = {
-        "dim": np.array(sorted(config.dim)),
-        "chooser": np.array([way.name for way in ways]),
-        "num_candidates": np.array(numbers),
-    }
-    return Measurement(axes, mean, error)
+    """Simulate the chains once for each dimension."""
+    axis, numbers = {"dim": np.array(sorted(config.dim))}, tuple(sorted(config.num_candidates))
+    sizes = {"num_tasks": config.num_tasks, "chunk_size": config.chunk_size}
+    return choosers.measure_all(seed, axis, _settings(config), chosen_by(config), numbers, progress, **sizes)
 
 
 def crossing(data: xr.Dataset, variable: str) -> float | None:

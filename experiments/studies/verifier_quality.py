@@ -7,7 +7,6 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,7 +14,7 @@ from matplotlib.figure import Figure
 
 from experiments import choosers, figures
 from experiments.choosers import Chooser, Setting
-from experiments.study import Measurement, Prediction, Study, progress_of_parts
+from experiments.study import Measurement, Prediction, Study
 
 
 @dataclass(frozen=True)
@@ -73,34 +72,23 @@ def predict(config: VerifierQualityConfig) -> Prediction:
     choosers.check(config)
     numbers, ways, settings = tuple(sorted(config.num_candidates)), chosen_by(config), _settings(config)
     choosers.check_stable(settings[0])
-    drawn: dict[str, Any] = {"num_contexts": config.num_contexts, "seed": config.context_seed}
-    found = np.array([[choosers.predict(setting, way, numbers, **drawn) for way in ways] for setting in settings])
-    risk, error = found[:, :, 0], found[:, :, 1]
-    single = np.array([choosers.predict(setting, ways[0], (1,), **drawn).risk for setting in settings])[:, :, None]
-    # The noise dropped: every noisy oracle predicted as the least noisy one.
-    without_noise = risk.copy()
-    without_noise[:, : len(config.verifier_noise_std)] = risk[:, :1]
-    return Prediction(
-        terms={"one_candidate": np.broadcast_to(single, risk.shape), "choice": risk - single},
-        model_error=error,
-        judged=choosers.judged(settings, risk.shape),
-        warnings=choosers.warnings(settings),
-        wrong={"without_the_verifier's_noise": without_noise} if len(config.verifier_noise_std) > 1 else {},
-    )
+
+    def wrong(risk):
+        if len(config.verifier_noise_std) == 1:
+            return {}
+        without_noise = risk.copy()  # every noisy oracle predicted as the least noisy one
+        without_noise[:, : len(config.verifier_noise_std)] = risk[:, :1]
+        return {"without_the_verifier's_noise": without_noise}
+
+    drawn = {"num_contexts": config.num_contexts, "seed": config.context_seed}
+    return choosers.predict_all(settings, ways, numbers, wrong, **drawn)
 
 
 def measure(config: VerifierQualityConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
-    """Simulate the chains once for each label noise; all verifiers share them."""
-    settings, numbers, ways = _settings(config), tuple(sorted(config.num_candidates)), chosen_by(config)
-    found = []
-    for part, setting in enumerate(settings):
-        done = progress_of_parts(progress, part, len(settings), config.num_tasks)
-        sizes: dict[str, Any] = {"num_tasks": config.num_tasks, "chunk_size": config.chunk_size, "progress": done}
-        found.append(choosers.measure(seed, setting, ways, numbers, **sizes))
-    mean, error = np.moveaxis(np.array(found), 1, 0)
-    names = np.array([way.name for way in ways])
-    axes = {"label_noise_std": np.array(sorted(config.label_noise_std)), "chooser": names, "num_candidates": np.array(numbers)}
-    return Measurement(axes, mean, error)
+    """Simulate the chains once for each label noise."""
+    axis, numbers = {"label_noise_std": np.array(sorted(config.label_noise_std))}, tuple(sorted(config.num_candidates))
+    sizes = {"num_tasks": config.num_tasks, "chunk_size": config.chunk_size}
+    return choosers.measure_all(seed, axis, _settings(config), chosen_by(config), numbers, progress, **sizes)
 
 
 def findings(data: xr.Dataset) -> dict:
