@@ -122,7 +122,7 @@ def expected_risk_next_order(
 
 def _risk_by_order(
     dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates, signal_var
-) -> tuple[RiskTerms, RiskTerms, RiskTerms]:
+) -> tuple[RiskTerms, ...]:
     """Leading order, first finite-size correction, and next order of the averaged risk."""
     check_count("dim", dim, minimum=1)
     check_count("num_examples", num_examples, minimum=1)
@@ -140,26 +140,26 @@ def _risk_by_order(
         num_candidates=num_candidates,
         signal_var=signal_var,
     )
-    arguments = (dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates, signal_var)
-    return evaluate(risk_by_order, *arguments, num_bits=bits_of(num_steps), num_nodes=nodes_of(num_steps))
+    arguments = (dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, signal_var)
+    orders = evaluate(risk_by_order, *arguments, num_bits=bits_of(num_steps), num_nodes=nodes_of(num_steps))
+    return tuple(_averaged(terms, num_candidates) for terms in orders)
+
+
+def _averaged(terms: RiskTerms, num_candidates: ArrayLike) -> RiskTerms:
+    """The terms of the mean of N candidates from those of one; outside the formula, so that no N needs compiling."""
+    is_traced = any(isinstance(value, jax.core.Tracer) for value in (*terms, num_candidates))
+    numbers = num_candidates if is_traced else np.asarray(num_candidates, np.float64)
+    bias, label_noise, decoding_noise, numbers = (jnp if is_traced else np).broadcast_arrays(*terms, numbers)
+    return RiskTerms(bias[()], label_noise[()], decoding_noise / numbers)
 
 
 def risk_by_order(
-    dim,
-    num_examples,
-    num_steps,
-    step_size,
-    label_noise_std,
-    decoding_noise_std,
-    num_candidates,
-    signal_var,
-    *,
-    num_bits,
-    num_nodes,
+    dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, signal_var, *, num_bits, num_nodes
 ):
+    """The formulas of ``expected_risk`` for one candidate, for float64 arrays: three orders of risk terms."""
     rule = spectral_rule(dim, num_examples, num_nodes)
     functions = _eigenvalue_functions(rule.nodes, num_steps[..., None], step_size[..., None], num_bits)
-    scales = (dim * signal_var, label_noise_std**2 * dim / num_examples, decoding_noise_std**2 * dim / num_candidates)
+    scales = (dim * signal_var, label_noise_std**2 * dim / num_examples, decoding_noise_std**2 * dim)
 
     def average(weights):
         sums = (jnp.sum(weights * function, axis=-1) for function in functions)
@@ -303,8 +303,8 @@ def geometric_sum(
 
 
 def bits_of(num_steps: ArrayLike) -> int:
-    """Bits that hold every number of steps; a traced number may be anything an int32 holds."""
-    return 31 if isinstance(num_steps, jax.core.Tracer) else max(1, int(np.max(np.asarray(num_steps), initial=0)).bit_length())
+    """Bits that hold every number of steps, 8 at least, so that short chains share a compiled program; 31 for a traced one."""
+    return 31 if isinstance(num_steps, jax.core.Tracer) else max(8, int(np.max(np.asarray(num_steps), initial=0)).bit_length())
 
 
 def nodes_of(num_steps: ArrayLike) -> int:

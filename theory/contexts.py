@@ -147,7 +147,7 @@ def expected_best_of_n_risk(
         *_draws(int(dim), int(num_examples), int(num_contexts), int(seed)),
         *_held_out(isinstance(verifier, HeldOutLoss), int(dim), int(num_held_out), int(num_contexts), int(seed)),
     )
-    num_bits = max(bits_of(num_steps), 8)  # short chains share a compiled program
+    num_bits = bits_of(num_steps)
     static = {"kind": type(verifier), "num_examples": int(num_examples), "num_bits": num_bits}
     risk = gaussian_risk if gaussian else selected_risk
     num_nodes = nodes_of(num_steps)
@@ -234,9 +234,7 @@ def _reduced_formula(*arguments, kind, num_examples, num_bits):
 
 def _known_formula(dim, num_examples, steps, step, label_std, tau, psi, *, num_bits, num_nodes):
     """Averages of the control variates over contexts, and the size of what they neglect; (2, 2)."""
-    orders = risk_by_order(
-        dim, num_examples, steps, step, label_std, tau, jnp.ones(()), psi, num_bits=num_bits, num_nodes=num_nodes
-    )
+    orders = risk_by_order(dim, num_examples, steps, step, label_std, tau, psi, num_bits=num_bits, num_nodes=num_nodes)
     parts = jnp.stack([jnp.stack([terms.bias + terms.label_noise, terms.decoding_noise]) for terms in orders])  # (3, 2)
     correction, further = jnp.abs(parts[1]), jnp.abs(parts[2])
     neglected = further * jnp.where(further < correction, further / jnp.where(correction > 0, correction, 1.0), 1.0)
