@@ -13,7 +13,7 @@ from experiments.chains import ChainConfig
 from experiments.study import Study
 
 QUICK = ChainConfig(
-    num_tasks=4096,
+    num_tasks=3072,
     label_noise_std=(0.1, 0.5),
     decoding_noise_std=(0.02, 0.05, 0.1, 0.2),
     num_steps=(10,),

@@ -14,7 +14,7 @@ from experiments.chains import ChainConfig
 from experiments.study import Study
 
 QUICK = ChainConfig(
-    num_tasks=4096,
+    num_tasks=3072,
     decoding_noise_std=(0.02, 0.05, 0.1),
     num_steps=tuple(range(31)),
     num_candidates=(1, 16),

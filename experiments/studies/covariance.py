@@ -103,32 +103,37 @@ def _neglected(leading: np.ndarray, further: np.ndarray) -> np.ndarray:
 
 
 def measure(config: CovarianceConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
-    """Simulate every spectrum and size; one rollout serves all chain lengths."""
-    spectra, sizes, steps = _spectra(config), np.sort(config.num_examples), tuple(np.sort(config.num_steps).tolist())
-    cells = [(spectrum, int(size)) for spectrum in spectra for size in sizes]
-    prior = tuple(_prior(config).tolist())
+    """Simulate every size; its spectra share their random numbers, and one rollout serves all chain lengths."""
+    exponents, sizes, steps = np.sort(config.exponent), np.sort(config.num_examples), tuple(np.sort(config.num_steps).tolist())
     found = []
-    for part, (spectrum, size) in enumerate(cells):
-        task_config = ttc_jax.TaskConfig(config.dim, size, spectrum, ttc_jax.GaussianPrior(prior))
+    for part, size in enumerate(sizes):
         result = ttc_jax.sweep(
             jax.random.key(seed),
-            _measurement(task_config, steps, config.num_candidates),
-            {name: [getattr(config, name)] for name in choosers.SWEPT},
+            _measurement(config.dim, int(size), config.prior_exponent, steps, config.num_candidates),
+            {"exponent": exponents, **{name: [getattr(config, name)] for name in choosers.SWEPT}},
             reused_axes={"num_steps": steps},
             num_tasks=config.num_tasks,
             chunk_size=config.chunk_size,
-            progress=progress_of_parts(progress, part, len(cells), config.num_tasks),
+            progress=progress_of_parts(progress, part, len(sizes), config.num_tasks),
         )
-        found.append((result.mean[0, 0, 0], result.standard_error[0, 0, 0]))
-    mean, error = np.moveaxis(np.array(found), 1, 0).reshape(2, len(spectra), len(sizes), len(steps))
-    return Measurement({"exponent": np.sort(config.exponent), "num_examples": sizes, "num_steps": np.array(steps)}, mean, error)
+        found.append((result.mean[:, 0, 0, 0], result.standard_error[:, 0, 0, 0]))
+    mean, error = np.moveaxis(np.array(found), [0, 1], [2, 0])  # (exponents, sizes, steps) each
+    return Measurement({"exponent": exponents, "num_examples": sizes, "num_steps": np.array(steps)}, mean, error)
 
 
 @functools.lru_cache(maxsize=32)
-def _measurement(task_config: ttc_jax.TaskConfig, steps: tuple[int, ...], num_candidates: int):
-    def risks(key, *, step_size, label_noise_std, decoding_noise_std):
-        task_key, chain_key = jax.random.split(key)
-        task = ttc_jax.sample_task(task_key, task_config, label_noise_std=label_noise_std)
+def _measurement(dim: int, num_examples: int, prior_exponent: float, steps: tuple[int, ...], num_candidates: int):
+    """Risks of one task at one exponent, shape (steps,); the exponent is traced, so that one program serves all."""
+    index = np.arange(1.0, dim + 1)
+    prior = ttc_jax.GaussianPrior(tuple((index**-prior_exponent / dim).tolist()))
+
+    def risks(key, *, exponent, step_size, label_noise_std, decoding_noise_std):
+        coefficients_key, context_key, chain_key = jax.random.split(key, 3)
+        eigenvalues = index**-exponent
+        coefficients = prior.sample(coefficients_key, dim, eigenvalues.dtype)
+        drawn = coefficients, eigenvalues, num_examples
+        context = ttc_jax.sample_context(context_key, *drawn, label_noise_std=label_noise_std)
+        task = ttc_jax.Task(coefficients, eigenvalues, label_noise_std, context)
         asked = {"num_steps": steps, "num_candidates": (num_candidates,), "decoding_noise_std": decoding_noise_std}
         return ttc_jax.averaged_risk(chain_key, task, ttc_jax.decoding.gram(step_size), **asked)[:, 0]
 

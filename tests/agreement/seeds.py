@@ -1,4 +1,4 @@
-"""Every study at its quick preset over ten seeds: ``python -m tests.agreement.seeds``, the README's table of verdicts."""
+"""Every study at its quick preset over ten seeds: ``python -m tests.agreement.seeds [STUDY ...]``, the README's table."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from experiments import agreement, studies, study
 SEEDS = range(10)
 
 
-def main() -> int:
+def main(names: list[str]) -> int:
     """Print the table; 1 if a study disagrees or a control is accepted at any seed."""
     failures = 0
     print("| study | points | largest z over seeds (threshold) | weakest control, z |\n|---|---|---|---|")
-    for name in studies.names():
+    for name in names or studies.names():
         one = studies.load(name)
         verdicts = [agreement.judge(study.run(one, one.presets["quick"], seed)) for seed in SEEDS]
         failures += sum(verdict.outcome != "agrees" for verdict in verdicts)
@@ -25,4 +25,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -24,7 +24,6 @@ NAMED = {
 SMALLER = {
     "allocation": {"budget": (64,)},
     "best-of-n": {"dim": (10,)},
-    "covariance": {"exponent": (1.0,)},
     "verifier-quality": {"label_noise_std": (2.0,), "held_out_examples": (2, 20)},
 }
 CHAIN = {"num_steps": 8, "step_size": 0.35, "label_noise_std": 0.5, "decoding_noise_std": 0.05, "num_candidates": 4}
