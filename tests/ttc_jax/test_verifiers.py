@@ -7,13 +7,52 @@ import pytest
 
 from tests.errors import assert_named
 from tests.statistics import agrees
-from ttc_jax import Context, GivenSpectrum, TaskConfig, excess_risk, sample_task, verifiers
+from ttc_jax import Context, GivenSpectrum, TaskConfig, aggregation, excess_risk, sample_task, verifiers
 
 EIGENVALUES = np.array([1.0, 0.5, 2.0])
 LABEL_NOISE = 0.4
 TASK = sample_task(jax.random.key(3), TaskConfig(3, 5, GivenSpectrum(EIGENVALUES)), label_noise_std=LABEL_NOISE)
 CANDIDATE = jnp.array([0.3, -1.0, 0.7])
 MANY = jax.random.split(jax.random.key(4), 20_000)
+HELD_OUT = verifiers.sample_held_out(jax.random.key(5), TASK, 4)
+SCORES = {
+    "oracle": lambda key, candidate: verifiers.oracle(candidate, TASK),
+    "noisy oracle": lambda key, candidate: verifiers.noisy_oracle(key, candidate, TASK, noise_std=0.3),
+    "context loss": lambda key, candidate: verifiers.context_loss(candidate, TASK.context),
+    "held-out loss": lambda key, candidate: verifiers.held_out_loss(candidate, HELD_OUT),
+}
+every_score = pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
+
+
+@every_score
+def test_scores_belong_to_candidates_one_by_one(score, rng):
+    candidates, keys = jnp.asarray(rng.normal(size=(7, 3)), jnp.float32), MANY[:7]
+    together = jax.jit(jax.vmap(score))(keys, candidates)
+    assert together.shape == (7,)
+    np.testing.assert_allclose(together, [score(*each) for each in zip(keys, candidates, strict=True)], rtol=1e-5)
+    order = rng.permutation(7)
+    np.testing.assert_array_equal(jax.vmap(score)(keys[order], candidates[order]), jax.vmap(score)(keys, candidates)[order])
+    assert len(np.unique(together)) == 7
+
+
+@every_score
+def test_a_candidate_that_is_not_a_number_has_no_score_and_is_never_selected(score, rng):
+    candidates, keys = jnp.asarray(rng.normal(size=(7, 3)), jnp.float32), MANY[:7]
+    best = jnp.argmin(jax.vmap(score)(keys, candidates))
+    broken = candidates.at[best, 1].set(jnp.nan)
+    scores = jax.vmap(score)(keys, broken)
+    np.testing.assert_array_equal(jnp.isnan(scores), jnp.arange(7) == best)
+    assert jnp.isfinite(aggregation.best_of_n(broken, scores)).all()
+    np.testing.assert_array_equal(aggregation.best_of_n(candidates[:1], scores[:1]), candidates[0])
+
+
+@every_score
+def test_scores_have_derivatives(score):
+    slope = jax.grad(lambda candidate: score(MANY[0], candidate))(CANDIDATE)
+    for place in range(3):
+        step = 1e-2 * jnp.eye(3)[place]
+        difference = (score(MANY[0], CANDIDATE + step) - score(MANY[0], CANDIDATE - step)) / 2e-2
+        assert float(slope[place]) == pytest.approx(float(difference), rel=1e-2, abs=1e-3)
 
 
 @pytest.mark.parametrize("loss", [verifiers.context_loss, verifiers.held_out_loss])
