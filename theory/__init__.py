@@ -4,25 +4,35 @@ Arguments are scalars or arrays that broadcast, plain or traced; results are dou
 """
 
 from theory.allocation import Allocation, best_allocation
+from theory.bayes import BinaryBayes, Posterior, binary_bayes_error, discrete_bayes, gaussian_bayes_risk, posterior_vote_error
+from theory.binary_chain import SampledChain, sampled_chain, sampled_end_error
 from theory.chain import RiskTerms, expected_risk, expected_risk_next_order, risk_given_context
 from theory.contexts import ContextLoss, Estimate, HeldOutLoss, Oracle, expected_best_of_n_risk
 from theory.covariance import expected_risk_covariance, expected_risk_covariance_next_order, spectral_edge
+from theory.coverage import beta_pass_at_k, pass_at_k
 from theory.scalar_selection import expected_maximum_normal, scalar_best_of_n, scalar_softmax_selection
 from theory.selection import Gaussian, Quadratic, best_of_n_risk, best_of_n_risk_gaussian
 from theory.stability import divergence_probability, divergence_probability_covariance, largest_stable_step
+from theory.voting import majority_accuracy, plurality_accuracy, plurality_error_bound, plurality_error_exponent
 
 __all__ = [
     "Allocation",
+    "BinaryBayes",
     "ContextLoss",
     "Estimate",
     "Gaussian",
     "HeldOutLoss",
     "Oracle",
+    "Posterior",
     "Quadratic",
     "RiskTerms",
+    "SampledChain",
     "best_allocation",
     "best_of_n_risk",
     "best_of_n_risk_gaussian",
+    "beta_pass_at_k",
+    "binary_bayes_error",
+    "discrete_bayes",
     "divergence_probability",
     "divergence_probability_covariance",
     "expected_best_of_n_risk",
@@ -31,8 +41,17 @@ __all__ = [
     "expected_risk_covariance",
     "expected_risk_covariance_next_order",
     "expected_risk_next_order",
+    "gaussian_bayes_risk",
     "largest_stable_step",
+    "majority_accuracy",
+    "pass_at_k",
+    "plurality_accuracy",
+    "plurality_error_bound",
+    "plurality_error_exponent",
+    "posterior_vote_error",
     "risk_given_context",
+    "sampled_chain",
+    "sampled_end_error",
     "scalar_best_of_n",
     "scalar_softmax_selection",
     "spectral_edge",

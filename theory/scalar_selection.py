@@ -14,6 +14,7 @@ from jax.scipy.special import log_ndtr
 from numpy.typing import ArrayLike
 
 from theory._evaluate import check_broadcast, check_count, check_real, evaluate
+from theory._quadrature import panels
 
 
 def scalar_best_of_n(offset: ArrayLike, num_candidates: ArrayLike) -> Any:
@@ -108,8 +109,8 @@ def expected_maximum_normal(num: ArrayLike) -> Any:
 def _scalar_formula(offset, num_candidates):
     offset, number = jnp.abs(offset)[..., None], num_candidates[..., None]
     # Geometric panels below one resolve the 1/N scale of large N, linear ones above it the bulk around the offset.
-    nodes, weights = _panels(jnp.concatenate([jnp.zeros(1), jnp.geomspace(1e-10, 1.0, 40)]))
-    above, above_weights = _panels(jnp.linspace(0.0, 1.0, 40))
+    nodes, weights = panels(jnp.concatenate([jnp.zeros(1), jnp.geomspace(1e-10, 1.0, 40)]))
+    above, above_weights = panels(jnp.linspace(0.0, 1.0, 40))
     stretch = offset + 12.0
 
     def part(nodes, weights):
@@ -127,7 +128,7 @@ def _softmax_formula(truth_offset, reward_offset, temperature, number):
     reward, scale, count = jax.lax.stop_gradient((reward_offset, temperature, number))
     reach = jnp.maximum(jnp.abs(reward) - _REACH, 0.0), jnp.abs(reward) + _REACH  # of |y + reward_offset|
     distances, depths = _race_edges(reach, scale, count)
-    unit, unit_weights = _panels(np.array([0.0, 1.0]), _RACE_ORDER)
+    unit, unit_weights = panels(np.array([0.0, 1.0]), _RACE_ORDER)
 
     def panel(ends):
         near, far, deep, shallow = (end[..., None] for end in ends)
@@ -171,7 +172,7 @@ def _race(distance, depth, reach, held_temperature, truth_offset, reward_offset,
     transition = moved / jnp.maximum(jnp.sqrt(jnp.maximum(origin**2 + moved, 0.0)) + origin, 1e-300)
     bulk = nearest + (farthest - nearest) * jnp.linspace(0.0, 1.0, 9)
     edges = jnp.sort(jnp.clip(jnp.concatenate([transition, bulk], axis=-1), nearest, farthest))
-    beyond, weights = _panels(edges, _RACE_ORDER)
+    beyond, weights = panels(edges, _RACE_ORDER)
     lead = jnp.exp(-jnp.maximum(beyond * (2 * origin + beyond) / (2 * temperature) + depth, -5.0))  # e^{v - z}
     x, gap = origin + beyond, truth_offset - reward_offset
     right, left = (weights * jnp.exp(-((x - side) ** 2) / 2) / np.sqrt(2 * np.pi) for side in (reward_offset, -reward_offset))
@@ -181,16 +182,9 @@ def _race(distance, depth, reach, held_temperature, truth_offset, reward_offset,
 
 def mean_maximum(num: jax.Array) -> jax.Array:
     """The formula of ``expected_maximum_normal``, for a float64 array."""
-    nodes, weights = _panels(jnp.linspace(0.0, 12.0, 40))
+    nodes, weights = panels(jnp.linspace(0.0, 12.0, 40))
     number = num[..., None]
     return jnp.sum(weights * (-jnp.expm1(number * log_ndtr(nodes)) - jnp.exp(number * log_ndtr(-nodes))), axis=-1)
-
-
-def _panels(edges, order=20):
-    """Nodes and weights of a Gauss-Legendre rule on each interval between neighbouring edges (the last axis)."""
-    nodes, weights = np.polynomial.legendre.leggauss(order)
-    half, flat = jnp.diff(edges)[..., None] / 2, (*edges.shape[:-1], -1)
-    return (edges[..., :-1, None] + half * (nodes + 1)).reshape(flat), (half * weights).reshape(flat)
 
 
 _RACE_ORDER = 12

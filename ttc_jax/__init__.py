@@ -4,9 +4,18 @@ Every function works on one task and takes its key first; batches are the caller
 """
 
 from ttc_jax import aggregation, decoding, models, verifiers
-from ttc_jax.curves import averaged_risk, collapsed_averaged_risk, collapsed_selected_risk, selected_risk
+from ttc_jax.curves import (
+    AnswerErrors,
+    answer_errors,
+    averaged_risk,
+    collapsed_averaged_risk,
+    collapsed_selected_risk,
+    selected_risk,
+)
 from ttc_jax.decoding import collapsed_candidates, rollout, rollout_candidates, sample_candidates
-from ttc_jax.risk import excess_risk
+from ttc_jax.message_passing import message_passing
+from ttc_jax.risk import bit_error, exact_recovery, excess_risk
+from ttc_jax.sampling import BinarySampler
 from ttc_jax.sweep import sweep
 from ttc_jax.tasks import (
     BinaryPrior,
@@ -22,7 +31,9 @@ from ttc_jax.tasks import (
 )
 
 __all__ = [
+    "AnswerErrors",
     "BinaryPrior",
+    "BinarySampler",
     "Context",
     "GaussianPrior",
     "GivenSpectrum",
@@ -31,12 +42,16 @@ __all__ = [
     "Task",
     "TaskConfig",
     "aggregation",
+    "answer_errors",
     "averaged_risk",
+    "bit_error",
     "collapsed_averaged_risk",
     "collapsed_candidates",
     "collapsed_selected_risk",
     "decoding",
+    "exact_recovery",
     "excess_risk",
+    "message_passing",
     "models",
     "rollout",
     "rollout_candidates",

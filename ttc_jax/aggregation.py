@@ -3,6 +3,9 @@
 Smaller scores are better. A candidate is eligible for selection if neither its score nor any of its coordinates is NaN: one
 that diverged never wins and never weighs. Without an eligible candidate the estimate is NaN in every coordinate. An infinite
 score is a score: +inf loses to every finite one.
+
+Votes are for candidates of two values. With ``log_weights`` (c,) a candidate has as many votes as exp of its own, as in a
+probability-weighted vote by the decoder's log-probability of its answer.
 """
 
 from __future__ import annotations
@@ -160,6 +163,134 @@ def softmax_selection(key: Array, candidates: Array, scores: Array, *, temperatu
     log_weights = _log_weights(candidates, scores, temperature)
     drawn = jax.random.categorical(key, log_weights)
     return _pick(candidates, drawn, jnp.isfinite(log_weights[drawn]))
+
+
+def majority_vote(
+    candidates: Array, *, log_weights: Array | None = None, low: float = -1.0, high: float = 1.0, key: Array | None = None
+) -> Array:
+    """The value that most candidates have, coordinate by coordinate.
+
+    Args:
+        candidates: shape (c, d); every entry votes for the nearer value, and a NaN makes its coordinate NaN.
+        log_weights: shape (c,); candidates count alike without them.
+        low: the smaller value.
+        high: the larger one.
+        key: one typed key, by which every tied coordinate is decided at random.
+
+    Returns:
+        The estimate, shape (d,), floating.
+
+    Raises:
+        ValueError: an argument has the wrong shape or range, or c is even with neither weights nor a key to break ties.
+
+    Example:
+        >>> majority_vote(jnp.array([[1.0, -1.0], [1.0, 1.0], [-1.0, -1.0]])).tolist()
+        [1.0, -1.0]
+    """
+    _check_candidates(candidates)
+    sizes = (candidates.shape[0],)
+    return prefix_majority_votes(candidates, sizes, log_weights=log_weights, low=low, high=high, key=key)[0]
+
+
+def prefix_majority_votes(
+    candidates: Array,
+    sizes: Sequence[int],
+    *,
+    log_weights: Array | None = None,
+    low: float = -1.0,
+    high: float = 1.0,
+    key: Array | None = None,
+) -> Array:
+    """:func:`majority_vote` of the first N candidates, for every N in ``sizes``, shape (len(sizes), d).
+
+    One running sum serves all sizes, and the same random choices break the ties of every size.
+
+    Raises:
+        ValueError: as there, or a size is not an integer between 1 and the number of candidates.
+
+    Example:
+        >>> prefix_majority_votes(jnp.array([[1.0], [-1.0], [-1.0]]), (1, 3)).ravel().tolist()
+        [1.0, -1.0]
+    """
+    _check_candidates(candidates)
+    _check.scalar("low", low)
+    _check.scalar("high", high)
+    if not low < high:
+        raise ValueError(f"high must be above low = {low:g}, got {high:g}")
+    sizes = _check_sizes(sizes, candidates.shape[0])
+    even = [size for size in sizes if size % 2 == 0]
+    if even and log_weights is None and key is None:
+        raise ValueError(f"number of candidates must be odd without a key to break ties, got {even[0]}")
+    dtype = jnp.result_type(candidates, float)
+    middle = (low + high) / 2
+    votes = jnp.where(jnp.isnan(candidates), jnp.nan, jnp.sign(candidates.astype(dtype) - middle))
+    lead = jnp.cumsum(votes * _weights(candidates, log_weights)[:, None], axis=0)[np.asarray(sizes) - 1]
+    if key is not None:
+        _check.key(key)
+        lead = jnp.where(lead == 0, jax.random.rademacher(key, (candidates.shape[1],), dtype), lead)
+    winner = jnp.where(lead > 0, high, jnp.where(lead < 0, low, middle)).astype(dtype)
+    return jnp.where(jnp.isnan(lead), jnp.nan, winner)
+
+
+def plurality_vote(candidates: Array, *, log_weights: Array | None = None, key: Array | None = None) -> Array:
+    """The candidate that occurs most often as a whole: a vote over answers, as self-consistency takes it.
+
+    Args:
+        candidates: shape (c, d); one with a NaN has no vote.
+        log_weights: shape (c,); candidates count alike without them. The weights of equal candidates add up.
+        key: one typed key, by which a tie is broken uniformly among the tied candidates; without one the first wins.
+
+    Returns:
+        The winner, shape (d,), floating; NaN if every candidate has one.
+
+    Raises:
+        ValueError: an argument has the wrong shape.
+
+    Example:
+        >>> plurality_vote(jnp.array([[1.0, -1.0], [1.0, 1.0], [-1.0, -1.0], [1.0, 1.0]])).tolist()
+        [1.0, 1.0]
+    """
+    _check_candidates(candidates)
+    return prefix_plurality_votes(candidates, (candidates.shape[0],), log_weights=log_weights, key=key)[0]
+
+
+def prefix_plurality_votes(
+    candidates: Array, sizes: Sequence[int], *, log_weights: Array | None = None, key: Array | None = None
+) -> Array:
+    """:func:`plurality_vote` of the first N candidates, for every N in ``sizes``, shape (len(sizes), d).
+
+    Every pair of candidates is compared once, which serves all sizes.
+
+    Raises:
+        ValueError: as there, or a size is not an integer between 1 and the number of candidates.
+
+    Example:
+        >>> prefix_plurality_votes(jnp.array([[1.0], [-1.0], [-1.0]]), (1, 3)).ravel().tolist()
+        [1.0, -1.0]
+    """
+    _check_candidates(candidates)
+    count = candidates.shape[0]
+    sizes = _check_sizes(sizes, count)
+    eligible = ~jnp.isnan(candidates).any(axis=1)
+    same = jax.lax.map(lambda one: (candidates == one[None, :]).all(axis=1), jnp.asarray(candidates))  # (c, c)
+    votes = jnp.cumsum(same * _weights(candidates, log_weights)[None, :], axis=1)[:, np.asarray(sizes) - 1].T  # (sizes, c)
+    standing = (np.arange(count) < np.asarray(sizes)[:, None]) & eligible[None, :]
+    votes = jnp.where(standing, votes, -jnp.inf)
+    # Weights are added in another order for another candidate of the same answer, so equality is not exact.
+    tied = votes >= jnp.max(votes, axis=1, keepdims=True) * (1 - 1e-5)
+    winners = jnp.argmax(jnp.where(tied, _priorities(key, count)[None, :], 0), axis=1)
+    return _pick(candidates, winners, jnp.any(standing, axis=1)[:, None])
+
+
+def _weights(candidates: Array, log_weights: Array | None) -> Array:
+    """Votes of each candidate, the largest being one."""
+    dtype = jnp.result_type(candidates, float)
+    if log_weights is None:
+        return jnp.ones(candidates.shape[0], dtype)
+    _check.shape("log_weights", log_weights, (candidates.shape[0],))
+    log_weights = jnp.asarray(log_weights, dtype)
+    largest = jnp.max(log_weights)
+    return jnp.exp(log_weights - jnp.where(jnp.isfinite(largest), largest, 0))
 
 
 def _ranked(candidates: Array, scores: Array) -> tuple[Array, Array, Array]:

@@ -6,7 +6,7 @@ The candidates become one estimate by averaging or by selection; N candidates ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,8 @@ from jax.typing import ArrayLike
 from ttc_jax import _check
 from ttc_jax.aggregation import prefix_best_of_n, prefix_means
 from ttc_jax.decoding import Decoder, collapsed_candidates, rollout_candidates
-from ttc_jax.risk import excess_risk
+from ttc_jax.risk import bit_error, exact_recovery, excess_risk
+from ttc_jax.sampling import BinarySampler
 from ttc_jax.tasks import Task
 
 Score = Callable[[Array, Array], Array]
@@ -60,7 +61,7 @@ def averaged_risk(
         >>> averaged_risk(jax.random.key(1), task, decoding.gram(0.4), **chain).shape
         (2, 2)
     """
-    return _walked(key, task, decoder, _of_means(task), num_steps, num_candidates, decoding_noise_std)
+    return _walked(key, task, decoder, _of_means(task), num_steps, num_candidates, decoding_noise_std=decoding_noise_std)
 
 
 def collapsed_averaged_risk(
@@ -130,7 +131,7 @@ def selected_risk(
     _check.key(key)
     chain_key, score_key = jax.random.split(key)
     selections = _of_selections(score_key, task, score)
-    return _walked(chain_key, task, decoder, selections, num_steps, num_candidates, decoding_noise_std)
+    return _walked(chain_key, task, decoder, selections, num_steps, num_candidates, decoding_noise_std=decoding_noise_std)
 
 
 def collapsed_selected_risk(
@@ -151,6 +152,91 @@ def collapsed_selected_risk(
     chain_key, score_key = jax.random.split(key)
     selections = _of_selections(score_key, task, score)
     return _collapsed(chain_key, task, selections, step_size, num_steps, num_candidates, decoding_noise_std)
+
+
+class AnswerErrors(NamedTuple):
+    """Errors of binary estimates: of one coefficient, of the whole vector, and the excess risk."""
+
+    bit_error: Array
+    exact_recovery: Array
+    excess_risk: Array
+
+
+Answer = Callable[[Array, Array, tuple[int, ...]], Array]
+"""``answer(key, states, sizes)``: estimates (len(sizes), d) from the first N of the states (max(sizes), d) of one step."""
+
+
+def answer_errors(
+    key: Array,
+    task: Task,
+    decoder: Decoder,
+    answer: Answer,
+    *,
+    num_steps: Sequence[int],
+    num_candidates: Sequence[int],
+    decoding_noise_std: ArrayLike = 0.0,
+    sampler: BinarySampler | None = None,
+    initial_state: Array | None = None,
+    low: float = -1.0,
+    high: float = 1.0,
+) -> AnswerErrors:
+    """Errors of a binary answer made of N candidates after T steps, for every T and every N listed, of one rollout.
+
+    Args:
+        key: one typed key for the chains and the answers.
+        task: a task with binary coefficients.
+        decoder: how a chain moves.
+        answer: ``answer(key, states, sizes)``, estimates (len(sizes), d) from the first N of the states of one step, for every
+            N in sizes. Every step has a key of its own.
+        num_steps: the numbers of steps T >= 0, static.
+        num_candidates: the numbers of candidates N >= 1, static.
+        decoding_noise_std: tau >= 0; may be traced.
+        sampler: samples every thought, if there is one.
+        initial_state: w_0; as in :func:`ttc_jax.rollout` if None.
+        low: the smaller value of a coefficient.
+        high: the larger one.
+
+    Returns:
+        AnswerErrors, each of shape (len(num_steps), len(num_candidates)).
+
+    Raises:
+        ValueError: an argument has the wrong shape or range, a list is empty, or ``answer`` returns another shape.
+
+    Example:
+        Majority votes of thoughts that are sampled at every step, and of samples of the last state of noisy chains.
+
+        >>> from ttc_jax import BinaryPrior, BinarySampler, TaskConfig, aggregation, decoding, sample_task
+        >>> task = sample_task(jax.random.key(0), TaskConfig(5, 20, prior=BinaryPrior()), label_noise_std=0.5)
+        >>> sampler, asked = BinarySampler(2.0), dict(num_steps=(1, 5), num_candidates=(1, 9))
+        >>> def vote(key, states, sizes):
+        ...     return aggregation.prefix_majority_votes(states, sizes)
+        >>> answer_errors(jax.random.key(1), task, decoding.gram(0.4), vote, sampler=sampler, **asked).bit_error.shape
+        (2, 2)
+        >>> def vote_at_the_end(key, states, sizes):
+        ...     return vote(key, sampler.sample(key, states), sizes)
+        >>> errors = answer_errors(
+        ...     jax.random.key(1), task, decoding.gram(0.4), vote_at_the_end, decoding_noise_std=0.1, **asked
+        ... )
+        >>> errors.exact_recovery.shape
+        (2, 2)
+    """
+    _check.key(key)
+    chain_key, answer_key = jax.random.split(key)
+    values = {"low": low, "high": high}
+
+    def errors(states, step, sizes):
+        estimates = answer(jax.random.fold_in(answer_key, step), states, sizes)
+        _check.shape("estimates returned by answer", estimates, (len(sizes), task.coefficients.size))
+
+        def of_one(estimate):
+            return AnswerErrors(
+                bit_error(estimate, task, **values), exact_recovery(estimate, task, **values), excess_risk(estimate, task)
+            )
+
+        return jax.vmap(of_one)(estimates)
+
+    chain = {"decoding_noise_std": decoding_noise_std, "sampler": sampler, "initial_state": initial_state}
+    return _walked(chain_key, task, decoder, errors, num_steps, num_candidates, **chain)
 
 
 def _of_means(task: Task) -> _PrefixRisks:
@@ -177,8 +263,8 @@ def _walked(
     prefix_risks: _PrefixRisks,
     num_steps: Sequence[int],
     num_candidates: Sequence[int],
-    decoding_noise_std: ArrayLike,
-) -> Array:
+    **chain: Any,
+) -> Any:
     """``prefix_risks`` at the listed steps of one rollout; the others are skipped, so that long chains with few are cheap."""
     num_steps = _check.integers("num_steps", num_steps, minimum=0)
     num_candidates = _check.integers("num_candidates", num_candidates, minimum=1)
@@ -189,7 +275,7 @@ def _walked(
             return prefix_risks(states, step, num_candidates)
 
         def skipped(states, step):
-            return jnp.zeros(len(num_candidates), jax.eval_shape(asked, states, step).dtype)
+            return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(asked, states, step))
 
         return jax.lax.cond(jnp.asarray(listed)[step], asked, skipped, states, step)
 
@@ -199,10 +285,10 @@ def _walked(
         decoder,
         num_candidates=max(num_candidates),
         num_steps=max(num_steps),
-        decoding_noise_std=decoding_noise_std,
         observe=observe,
+        **chain,
     )
-    return risks[jnp.asarray(num_steps)]
+    return jax.tree.map(lambda leaf: leaf[jnp.asarray(num_steps)], risks)
 
 
 def _collapsed(

@@ -17,3 +17,43 @@ def excess_risk(estimate: Array, task: Task) -> Array:
     """
     _check.shape("estimate", estimate, task.coefficients.shape)
     return jnp.sum(task.eigenvalues * (estimate - task.coefficients) ** 2)
+
+
+def bit_error(estimate: Array, task: Task, *, low: float = -1.0, high: float = 1.0) -> Array:
+    """Share of the coefficients whose nearer value is not the task's, a scalar; one exactly between counts one half.
+
+    Args:
+        estimate: shape (d,); with a NaN in it the error is NaN.
+        task: a task with binary coefficients.
+        low: the smaller value of a coefficient.
+        high: the larger one.
+
+    Raises:
+        ValueError: the estimate's length is not the task's dimension.
+
+    Example:
+        >>> import jax
+        >>> from ttc_jax import BinaryPrior, TaskConfig, sample_task
+        >>> task = sample_task(jax.random.key(0), TaskConfig(dim=4, num_examples=8, prior=BinaryPrior()))
+        >>> float(bit_error(-0.3 * task.coefficients, task))
+        1.0
+    """
+    side = _sides(estimate, task, low, high)
+    return jnp.mean((1 - side) / 2)
+
+
+def exact_recovery(estimate: Array, task: Task, *, low: float = -1.0, high: float = 1.0) -> Array:
+    """One if the nearer value of every coefficient is the task's, else zero, a scalar; arguments as in :func:`bit_error`.
+
+    Raises:
+        ValueError: the estimate's length is not the task's dimension.
+    """
+    side = _sides(estimate, task, low, high)
+    return jnp.where(jnp.isnan(side).any(), jnp.nan, jnp.all(side > 0).astype(side.dtype))
+
+
+def _sides(estimate: Array, task: Task, low: float, high: float) -> Array:
+    """+1 where the estimate is on the side of the truth, -1 where it is not, 0 between."""
+    _check.shape("estimate", estimate, task.coefficients.shape)
+    middle = (low + high) / 2
+    return jnp.sign(estimate - middle) * jnp.sign(task.coefficients - middle)

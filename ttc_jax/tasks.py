@@ -128,6 +128,11 @@ class BinaryPrior:
         if not self.low < self.high:
             raise ValueError(f"high must be above low = {self.low:g}, got {self.high:g}")
 
+    @property
+    def mean(self) -> float:
+        """Mean of a coefficient."""
+        return self.low + self.prob_high * (self.high - self.low)
+
     def check_dim(self, dim: int) -> None:
         """Any dimension will do."""
 

@@ -55,6 +55,12 @@ def read_state(token: Array) -> Array:
     return token[rows]
 
 
+def state_row(token: Array, place: Array) -> Array:
+    """The row of a token (e,) that holds coefficient number ``place`` of its state."""
+    _, _, rows, _ = blocks((token.shape[0] - 2) // 2)
+    return rows.start + place
+
+
 def check_context(context: Context, name: str = "context") -> None:
     """ValueError unless this is a Context whose inputs are (n, d), n >= 1, targets (n,), and both, where concrete, finite."""
     _check.one_of(name, context, (Context,))

@@ -21,17 +21,22 @@ SMALL = ["--num-tasks", "40", "--num-steps", "0", "3", "--decoding-noise-std", "
 QUIET = [*SMALL[:3], "3", *SMALL[5:]]  # one number of steps: nothing to warn about before the verdict
 # The fastest run of each study that is not about chains alone, and the dimensions of its results.
 DRAWN = ["--num-tasks", "40", "--num-contexts", "8"]
+SAMPLED = ["--num-tasks", "40", "--num-steps", "1", "3", "--dim", "20", "30", "--num-coordinates", "160"]
 OPTIONS = {
     "allocation": [*DRAWN, "--budget", "8", "--dim", "4", "--num-examples", "8"],
     "best-of-n": [*DRAWN, "--num-candidates", "1", "2", "--dim", "4"],
+    "binary-chain": [*SAMPLED, "--inverse-temperature", "1.0"],
     "covariance": ["--num-tasks", "40", "--num-steps", "0", "3", "--exponent", "1.0", "--num-examples", "24", "--dim", "12"],
+    "majority-vote": [*SAMPLED, "--num-candidates", "1", "3"],
     "verifier-quality": [*DRAWN, "--num-candidates", "1", "2", "--label-noise-std", "0.5", "--dim", "4"],
 }
 CHAIN_DIMS = ("step_size", "label_noise_std", "decoding_noise_std", "num_steps", "num_candidates")
 DIMS = {
     "allocation": ("chooser", "budget", "split"),
     "best-of-n": ("dim", "chooser", "num_candidates"),
+    "binary-chain": ("dim", "inverse_temperature", "num_steps"),
     "covariance": ("exponent", "num_examples", "num_steps"),
+    "majority-vote": ("dim", "inverse_temperature", "num_steps", "num_candidates"),
     "overthinking": ("num_examples", *CHAIN_DIMS),
     "verifier-quality": ("label_noise_std", "chooser", "num_candidates"),
 }

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 import theory
 import ttc_jax
 from experiments import choosers, figures, studies, study
-from experiments.studies import allocation, best_of_n, verifier_quality
+from experiments.studies import allocation, best_of_n, binary_chain, majority_vote, verifier_quality
 from ttc_jax.sweep import SweepResult
 
 SETTINGS = {
@@ -24,13 +24,16 @@ SETTINGS = {
 
 # Unusual grids of the studies that are not about chains alone.
 DRAWN = {"num_contexts": 8}
+SAMPLED = {"num_coordinates": 160}
 OWN_SETTINGS = {
     "allocation": [{"budget": (8,), **DRAWN}, {"budget": (16, 32, 64, 128, 1000), **DRAWN}],
     "best-of-n": [{"dim": (4,), "num_candidates": (1,), **DRAWN}, {"dim": (4, 5, 6, 8), "verifier_noise_std": 0.0, **DRAWN}],
+    "binary-chain": [{**SAMPLED, "num_steps": (3,)}, {**SAMPLED, "inverse_temperature": tuple(np.linspace(0.5, 8, 8))}],
     "covariance": [
         {"exponent": (1.0,), "num_examples": (24,)},
         {"exponent": tuple(np.linspace(0.5, 2, 8)), "num_steps": (1, 2)},
     ],
+    "majority-vote": [{**SAMPLED, "num_steps": (3,)}, {**SAMPLED, "inverse_temperature": (0.5, 1.0, 4.0)}],
     "overthinking": [{"num_examples": (40,)}, {"label_noise_std": (0.5,), "num_candidates": (1, 2, 4, 8)}],
     "verifier-quality": [
         {"label_noise_std": (1.0,), "num_candidates": (1, 2), **DRAWN},
@@ -68,13 +71,20 @@ def without_simulation(monkeypatch):
 
     monkeypatch.setattr(choosers, "measure", measured)
     monkeypatch.setattr(choosers, "predict", predicted)
+
+    def sampled(dim, num_examples, *, num_steps, inverse_temperature, num_candidates, **rest):
+        bit = np.tile(risks(num_steps + 1) / 4, (len(inverse_temperature), 1))
+        vote = bit[..., None] / np.arange(1, len(num_candidates) + 1)
+        return theory.SampledChain(bit, 0.01 * bit, vote, 0.01 * vote)
+
     monkeypatch.setattr(theory, "best_allocation", allocated)
-    for module in (allocation, best_of_n, verifier_quality):
+    monkeypatch.setattr(theory, "sampled_chain", sampled)
+    for module in (allocation, best_of_n, binary_chain, majority_vote, verifier_quality):
         module.predict.cache_clear()
     allocation.splits.cache_clear()
     monkeypatch.setattr(ttc_jax, "sweep", swept)
     yield
-    for module in (allocation, best_of_n, verifier_quality):
+    for module in (allocation, best_of_n, binary_chain, majority_vote, verifier_quality):
         module.predict.cache_clear()
     allocation.splits.cache_clear()
 

@@ -1,0 +1,167 @@
+"""What the studies of binary coefficients share: the settings, chains that feed their samples back, and infinite dimension.
+
+Predictions are for infinite dimension at fixed n / d and sigma^2 / d. The measurement therefore extrapolates: with the errors
+m_1, m_2 of the two largest dimensions d_1 < d_2, (d_2 m_2 - d_1 m_1) / (d_2 - d_1) has no 1/d term, and what it leaves is taken
+as the next term of a series in d_1 / d_2, |m_2 - m_1| d_1 / d_2. Only the extrapolation is judged.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+import theory
+import ttc_jax
+from experiments.study import Measurement, progress_of_parts
+from ttc_jax import decoding
+from ttc_jax.models import linear_attention
+
+EXTRAPOLATED = "extrapolated"
+"""Name of the infinite dimension among the dimensions of a run."""
+
+
+@dataclass(frozen=True)
+class BinaryConfig:
+    """Settings of a study of binary coefficients, +1 or -1, whose thoughts are sampled."""
+
+    num_tasks: int
+    """Number of independent tasks of each dimension, at least 2."""
+    dim: tuple[int, ...] = (100, 300, 1000)
+    """Numbers of coefficients d, at least two."""
+    examples_per_coefficient: float = 2.0
+    """In-context examples for each coefficient, n / d."""
+    label_noise_per_coefficient: float = 0.5
+    """Standard deviation of the noise in the targets over the square root of d."""
+    step_size: float = 0.6
+    """Step size of the gradient step."""
+    inverse_temperature: tuple[float, ...] = (0.5, 1.0, 2.0, 8.0)
+    """Inverse temperatures of the samples."""
+    link: Literal["logistic", "clipped_linear"] = "logistic"
+    """How the transformer's output becomes a probability."""
+    num_steps: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12)
+    """Chain lengths T."""
+    num_candidates: tuple[int, ...] = (1,)
+    """Numbers of candidates N."""
+    num_coordinates: int = 100_000
+    """Coefficients simulated for the prediction."""
+    prediction_seed: int = 0
+    """Seed of those coefficients."""
+    decoder: Literal["cached", "gram"] = "cached"
+    """Form of the chain: the transformer with cached keys, or the Gram recursion."""
+    chunk_size: int = 8
+    """Tasks evaluated together; bounds the memory."""
+
+
+def check(config: BinaryConfig) -> None:
+    """ValueError if the settings are out of range."""
+    for name, least in (("num_tasks", 2), ("chunk_size", 1)):
+        if getattr(config, name) < least:
+            raise ValueError(f"{name} must be an integer of at least {least}, got {getattr(config, name)}")
+    for name in ("dim", "inverse_temperature", "num_steps", "num_candidates"):
+        values = getattr(config, name)
+        if len(values) < (2 if name == "dim" else 1) or len(set(values)) < len(values):
+            raise ValueError(
+                f"{name} must list {'at least two' if name == 'dim' else 'one or more'} distinct values, got {values}"
+            )
+    for name in ("num_steps", "num_candidates", "dim"):
+        if min(getattr(config, name)) < 1:
+            raise ValueError(f"{name} must be integers of at least 1, got {min(getattr(config, name))}")
+    if round(min(config.dim) * config.examples_per_coefficient) < 1:
+        raise ValueError(f"examples_per_coefficient must give at least one example, got {config.examples_per_coefficient}")
+
+
+def predicted(config: BinaryConfig, num_candidates: tuple[int, ...] = (1,), **options: Any) -> theory.SampledChain:
+    """The chain in infinite dimension, on axes (inverse_temperature, num_steps[, num_candidates])."""
+    dim = max(config.dim)
+    steps = np.sort(config.num_steps)
+    chain = theory.sampled_chain(
+        dim,
+        dim * config.examples_per_coefficient,
+        num_steps=int(steps[-1]),
+        step_size=config.step_size,
+        label_noise_std=config.label_noise_per_coefficient * np.sqrt(dim),
+        inverse_temperature=np.sort(config.inverse_temperature),
+        link=config.link,
+        num_candidates=num_candidates,
+        num_coordinates=config.num_coordinates,
+        seed=config.prediction_seed,
+        **options,
+    )
+    return theory.SampledChain(*(values[:, steps] for values in chain))
+
+
+def measure(
+    config: BinaryConfig,
+    seed: int,
+    progress: Callable[[int], None],
+    measurement: Callable[[BinaryConfig, int], Callable[..., Any]],
+    reused: dict[str, np.ndarray],
+) -> Measurement:
+    """Errors on axes (dim, inverse_temperature, num_steps, *reused), infinite dimension last.
+
+    ``measurement(config, dim)`` is what one task of that dimension gives, on axes (num_steps, *reused).
+    """
+    dims, steps = np.sort(config.dim), np.sort(config.num_steps)
+    found = []
+    for part, dim in enumerate(dims):
+        result = ttc_jax.sweep(
+            jax.random.fold_in(jax.random.key(seed), int(dim)),
+            measurement(config, int(dim)),
+            {"inverse_temperature": np.sort(config.inverse_temperature)},
+            reused_axes={"num_steps": steps, **reused},
+            num_tasks=config.num_tasks,
+            chunk_size=config.chunk_size,
+            progress=progress_of_parts(progress, part, len(dims), config.num_tasks),
+        )
+        found.append((result.mean, result.standard_error))
+    mean, error = np.moveaxis(np.array(found), 1, 0)
+    limit, stray = extrapolated(dims[-2:], mean[-2:], error[-2:])
+    axes = {
+        "dim": np.array([*map(str, dims), EXTRAPOLATED]),
+        "inverse_temperature": np.sort(config.inverse_temperature),
+        "num_steps": steps,
+        **reused,
+    }
+    return Measurement(axes, np.concatenate([mean, limit[None]]), np.concatenate([error, stray[None]]))
+
+
+def extrapolated(dims: np.ndarray, mean: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean in infinite dimension from those of two dimensions, and its error with what the extrapolation leaves."""
+    small, large = dims.astype(float)
+    stray = np.hypot(small * error[0], large * error[1]) / (large - small)
+    left = np.abs(mean[1] - mean[0]) * small / large
+    return (large * mean[1] - small * mean[0]) / (large - small), np.hypot(stray, left)
+
+
+def judged(config: BinaryConfig, shape: tuple[int, ...]) -> np.ndarray:
+    """Infinite dimension only, on axes (dim, *shape)."""
+    place = np.arange(len(config.dim) + 1) == len(config.dim)
+    return np.broadcast_to(np.expand_dims(place, tuple(range(1, len(shape) + 1))), (len(place), *shape))
+
+
+@functools.lru_cache(maxsize=32)
+def answers(config: BinaryConfig, dim: int, answer: Callable[..., Any], num_candidates: tuple[int, ...]) -> Callable[..., Any]:
+    """Bit errors of an answer of one task at one inverse temperature, shape (num_steps, num_candidates)."""
+    task_config = ttc_jax.TaskConfig(dim, round(dim * config.examples_per_coefficient), prior=ttc_jax.BinaryPrior())
+    steps = tuple(np.sort(config.num_steps).tolist())
+
+    def errors(key, *, inverse_temperature):
+        task_key, chain_key = jax.random.split(key)
+        noise = config.label_noise_per_coefficient * np.sqrt(dim)
+        task = ttc_jax.sample_task(task_key, task_config, label_noise_std=noise)
+        sampler = ttc_jax.BinarySampler(inverse_temperature, link=config.link)
+        asked: dict[str, Any] = {"num_steps": steps, "num_candidates": num_candidates, "sampler": sampler}
+        return ttc_jax.answer_errors(chain_key, task, _decoder(config, dim), answer, **asked).bit_error
+
+    return errors
+
+
+def _decoder(config: BinaryConfig, dim: int) -> decoding.Decoder:
+    if config.decoder == "gram":
+        return decoding.gram(config.step_size)
+    return decoding.cached_attention(linear_attention.gradient_step(dim, config.step_size))

@@ -1,0 +1,130 @@
+"""How fast does a chain of sampled binary thoughts find its coefficients, and at which temperature?"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from experiments import binary, figures
+from experiments.binary import BinaryConfig
+from experiments.study import Measurement, Prediction, Study
+
+_CHAINS = 4  # of one task, whose errors are averaged
+
+
+QUICK = BinaryConfig(num_tasks=24, num_coordinates=40_000)
+
+
+@functools.lru_cache(maxsize=4)
+def predict(config: BinaryConfig) -> Prediction:
+    """Bit error of the shortest chain, and what further steps change, in infinite dimension.
+
+    The response's memory dropped is a wrong prediction.
+    """
+    binary.check(config)
+    chain = binary.predicted(config)
+    shape = (len(config.dim) + 1, *chain.bit_error.shape)
+    forgetful = binary.predicted(config, memory=False)
+    shortest = chain.bit_error[:, :1]
+    return Prediction(
+        terms={
+            "shortest_chain": np.broadcast_to(shortest, shape),
+            "further_steps": np.broadcast_to(chain.bit_error - shortest, shape),
+        },
+        model_error=np.broadcast_to(chain.bit_error_std, shape),
+        judged=binary.judged(config, chain.bit_error.shape),
+        wrong={"without_the_response's_memory": np.broadcast_to(forgetful.bit_error, shape)},
+    )
+
+
+def measure(config: BinaryConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+    """Simulate every dimension; the error of a task is that of one candidate, averaged over several."""
+    return binary.measure(config, seed, progress, _measurement, {})
+
+
+@functools.lru_cache(maxsize=32)
+def _measurement(config: BinaryConfig, dim: int):
+    errors = binary.answers(config, dim, _each, tuple(range(1, _CHAINS + 1)))
+    return lambda key, **point: jnp.mean(errors(key, **point), axis=1)
+
+
+def _each(key, states, sizes):
+    """Every candidate as an answer of its own."""
+    return states
+
+
+def findings(data: xr.Dataset) -> dict:
+    """The inverse temperature of least error at the longest chain."""
+    last = data.isel(num_steps=-1).sel(dim=binary.EXTRAPOLATED)
+    return {
+        "best inverse_temperature of the longest chain": {
+            kind: float(data["inverse_temperature"][int(np.argmin(last[kind].to_numpy()))])
+            for kind in ("measured", "predicted")
+        }
+    }
+
+
+def draw(data: xr.Dataset) -> Figure:
+    """Bit error against the number of steps, extrapolated; and how it tends there as the dimension grows."""
+    config = json.loads(data.attrs["config"])
+    dims = np.sort(config["dim"]).astype(float)
+    steps, betas = data["num_steps"].to_numpy(), data["inverse_temperature"].to_numpy()
+    figure, (left, right) = figures.panels(2, width=7.4, height=3.5)
+    limit = data.sel(dim=binary.EXTRAPOLATED)
+    last = data.isel(num_steps=-1)
+    for beta, color, marker in figures.ordered(betas):
+        figures.curve(left, limit.sel(inverse_temperature=beta), "num_steps", color=color, marker=marker, label=f"{beta:g}")
+        one = last.sel(inverse_temperature=beta)
+        value = float(one["predicted"][-1])
+        right.plot([0, 1 / dims[0]], [value, value], color=color, linewidth=0.8)
+        for place, face in ((slice(0, -1), "white"), (slice(-1, None), color)):
+            right.errorbar(
+                [*1 / dims, 0.0][place],
+                one["measured"].to_numpy()[place],
+                yerr=2 * one["standard_error"].to_numpy()[place],
+                fmt=marker,
+                color=color,
+                markerfacecolor=face,
+                capsize=1.5,
+                elinewidth=0.8,
+            )
+    left.set(xlabel=figures.AXIS_LABELS["num_steps"], ylabel="bit error", yscale="log", xscale="log")
+    figures.plain_log_ticks(left)
+    figures.number_ticks(left, steps)
+    right.set(xlabel="1 / dimension $d$", title=f"after {steps[-1]} steps")
+    right.set_xticks([0, *1 / dims], labels=["0", *(f"1/{dim:g}" for dim in dims)], rotation=45)
+    left.set_title("extrapolated to $d \\to \\infty$")
+    figures.state(
+        figure,
+        f"$n/d$ = {config['examples_per_coefficient']:g}, $\\eta$ = {config['step_size']:g}, "
+        f"$\\sigma/\\sqrt{{d}}$ = {config['label_noise_per_coefficient']:g}",
+    )
+    marks = {"finite $d$, not judged": {"marker": "o", "linestyle": "", "markersize": 4, "markerfacecolor": "white"}}
+    figures.key(figure, left, "inverse temperature $\\beta$", marks=marks)
+    return figure
+
+
+STUDY = Study(
+    name="binary-chain",
+    question="How fast does a chain of sampled binary thoughts find its coefficients, and at which temperature?",
+    formula=(
+        r"$u_t = w_t + \eta\sum_{s\leq t}\Gamma_{ts}\,(w^*-w_s) + \eta\sqrt{\gamma}\,\zeta_t,\quad$"
+        r"$P(w_{t+1}=1) = 1/(1+e^{-2\beta u_t}),\quad \Gamma = (1+\gamma\eta G)^{-1}$"
+    ),
+    presets={
+        "quick": QUICK,
+        "standard": replace(QUICK, num_tasks=512, num_coordinates=1_000_000),
+        "full": replace(QUICK, num_tasks=8192, num_coordinates=4_000_000, dim=(300, 1000, 3000)),
+    },
+    predict=predict,
+    measure=measure,
+    draw=draw,
+    findings=findings,
+)

@@ -1,0 +1,126 @@
+"""What does a majority vote of binary candidates buy, and where does the context stop it?"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+import theory
+from experiments import binary, figures
+from experiments.binary import BinaryConfig
+from experiments.study import Measurement, Prediction, Study
+from ttc_jax import aggregation
+
+QUICK = BinaryConfig(
+    num_tasks=128,
+    dim=(150, 500),
+    examples_per_coefficient=1.0,
+    label_noise_per_coefficient=0.7,
+    step_size=0.4,
+    inverse_temperature=(1.0,),
+    num_steps=(1, 2, 4, 8),
+    num_candidates=(1, 3, 5, 9, 17, 33),
+    num_coordinates=40_000,
+)
+
+
+def _numbers(config: BinaryConfig) -> tuple[int, ...]:
+    return tuple(sorted(config.num_candidates))
+
+
+@functools.lru_cache(maxsize=4)
+def predict(config: BinaryConfig) -> Prediction:
+    """The error of one candidate, and what the vote takes away; as wrong ones, candidates that err independently."""
+    binary.check(config)
+    numbers = _numbers(config)
+    if even := [number for number in numbers if number % 2 == 0]:
+        raise ValueError(f"num_candidates must be odd, so that no vote is tied, got {even[0]}")
+    chain, forgetful = (binary.predicted(config, (1, *numbers), memory=memory) for memory in (True, False))
+    shape = (len(config.dim) + 1, *chain.vote_error[..., 1:].shape)
+    single, votes = chain.vote_error[..., :1], chain.vote_error[..., 1:]
+    return Prediction(
+        terms={"one_candidate": np.broadcast_to(single, shape), "vote": np.broadcast_to(votes - single, shape)},
+        model_error=np.broadcast_to(chain.vote_error_std[..., 1:], shape),
+        judged=binary.judged(config, votes.shape),
+        wrong={
+            "with_independent_candidates": np.broadcast_to(theory.majority_accuracy(single, np.array(numbers)), shape),
+            "without_the_response's_memory": np.broadcast_to(forgetful.vote_error[..., 1:], shape),
+        },
+    )
+
+
+def measure(config: BinaryConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+    """Simulate every dimension; one rollout serves all numbers of candidates."""
+    return binary.measure(config, seed, progress, _measurement, {"num_candidates": np.array(_numbers(config))})
+
+
+def _measurement(config: BinaryConfig, dim: int):
+    return binary.answers(config, dim, _vote, _numbers(config))
+
+
+def _vote(key, states, sizes):
+    return aggregation.prefix_majority_votes(states, sizes)
+
+
+def limit(data: xr.Dataset) -> float:
+    """The Bayes limit of the run's contexts."""
+    config = json.loads(data.attrs["config"])
+    dim = max(config["dim"])
+    noise = config["label_noise_per_coefficient"] * np.sqrt(dim)
+    return float(theory.binary_bayes_error(dim, dim * config["examples_per_coefficient"], label_noise_std=noise).bit_error)
+
+
+def findings(data: xr.Dataset) -> dict:
+    """The limit, and what the largest vote of the longest chain reaches."""
+    last = data.sel(dim=binary.EXTRAPOLATED).isel(num_steps=-1, num_candidates=-1, inverse_temperature=0)
+    return {"Bayes limit": limit(data), "largest vote": {kind: float(last[kind]) for kind in ("measured", "predicted")}}
+
+
+def draw(data: xr.Dataset) -> Figure:
+    """Error of the vote against the number of candidates at each chain length, one panel a temperature."""
+    config = json.loads(data.attrs["config"])
+    data = data.sel(dim=binary.EXTRAPOLATED)
+    betas, numbers = data["inverse_temperature"].to_numpy(), data["num_candidates"].to_numpy()
+    figure, axes = figures.panels(len(betas), width=max(5.6, 3.2 * len(betas)), height=3.6, sharey=True)
+    floor = limit(data)
+    for panel, beta in zip(axes, betas, strict=True):
+        for steps, color, marker in figures.ordered(data["num_steps"].to_numpy()):
+            one = data.sel(inverse_temperature=beta, num_steps=steps)
+            figures.curve(panel, one, "num_candidates", color=color, marker=marker, label=f"{steps}")
+        panel.axhline(floor, color="0.3", linestyle=":")
+        panel.set(xscale="log", yscale="log", xlabel="number of votes $N$", title=f"$\\beta$ = {beta:g}")
+        figures.plain_log_ticks(panel)
+        figures.number_ticks(panel, numbers)
+    axes[0].set_ylabel("bit error of the majority")
+    figures.state(
+        figure,
+        f"$n/d$ = {config['examples_per_coefficient']:g}, $\\eta$ = {config['step_size']:g}, "
+        f"$\\sigma/\\sqrt{{d}}$ = {config['label_noise_per_coefficient']:g}, extrapolated to $d \\to \\infty$",
+    )
+    figures.key(figure, axes[0], figures.AXIS_LABELS["num_steps"], marks={"Bayes limit": {"linestyle": ":"}})
+    return figure
+
+
+STUDY = Study(
+    name="majority-vote",
+    question="What does a majority vote of binary candidates buy, and where does the context stop it?",
+    formula=(
+        r"$P(\mathrm{wrong}) = E_{\zeta,w^*}\,P(\mathrm{Bin}(N, p(\zeta, w^*)) > N/2)"
+        r" \;\longrightarrow\; P(p > 1/2)$"
+    ),
+    presets={
+        "quick": QUICK,
+        "standard": replace(QUICK, num_tasks=512, num_coordinates=400_000),
+        "full": replace(QUICK, num_tasks=8192, num_coordinates=1_600_000),
+    },
+    predict=predict,
+    measure=measure,
+    draw=draw,
+    findings=findings,
+)

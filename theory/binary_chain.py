@@ -1,0 +1,442 @@
+r"""Binary coefficients sampled from a chain of thought: at its end, or after every step with the sample fed back.
+
+Everything is in units of half the gap h between the two values around their midpoint: a coefficient is b = +1 with probability
+rho, else -1, and s^2 = sigma^2 / (h^2 d) is the label noise. A field u is turned into a sample by
+
+    logistic           P(+1) = 1 / (1 + exp(-2 beta u - log(rho / (1 - rho))))     the posterior, for a field of variance 1/beta
+    clipped_linear     P(+1) = clip(rho + beta (u - (2 rho - 1)) / 2, 0, 1)        a sample with mean u, for beta = 1
+
+so that beta = 0 samples the prior, and beta = infinity rounds the field at zero or at the prior's mean.
+
+Derivatives exist of the sample at the end only: the fed-back chain is an average over simulated coordinates.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from theory._evaluate import check_broadcast, check_count, check_real, evaluate
+from theory._quadrature import panels
+from theory.bayes import check_values
+from theory.chain import nodes_of
+from theory.spectrum import spectral_rule
+from theory.voting import majority
+
+Link = Literal["logistic", "clipped_linear"]
+
+
+class SampledChain(NamedTuple):
+    """Predicted errors of a binary chain at every step.
+
+    Attributes:
+        bit_error: probability that a coefficient of one candidate is wrong, shape (..., T + 1).
+        bit_error_std: standard error of ``bit_error``.
+        vote_error: the same for the coordinate-wise majority of N candidates, shape (..., T + 1, len(num_candidates)).
+        vote_error_std: standard error of ``vote_error``.
+    """
+
+    bit_error: Any
+    bit_error_std: Any
+    vote_error: Any
+    vote_error_std: Any
+
+
+def sampled_end_error(
+    dim: ArrayLike,
+    num_examples: ArrayLike,
+    *,
+    num_steps: ArrayLike,
+    step_size: ArrayLike,
+    label_noise_std: ArrayLike,
+    decoding_noise_std: ArrayLike,
+    inverse_temperature: ArrayLike,
+    num_candidates: ArrayLike = 1,
+    link: Link = "logistic",
+    low: ArrayLike = -1.0,
+    high: ArrayLike = 1.0,
+    prob_high: ArrayLike = 0.5,
+) -> np.ndarray | Array:
+    r"""Bit error of the majority of N binary samples, each drawn at the end of its own noisy chain of T steps.
+
+    A chain starts at the prior's mean b_0 = 2 rho - 1 and is shared by the candidates up to its decoding noise. With A and Q of
+    :mod:`theory.chain`, <.> the Marchenko-Pastur average and a_k = <(1 - eta x)^{kT}>, a coefficient's field given b is
+
+        u ~ N(b - a_1 (b - b_0),  (1 - b_0^2) (a_2 - a_1^2) + (sigma^2 / (h^2 n)) <x Q(x)^2>)
+
+    for all candidates, and each adds N(0, (tau / h)^2 <sum_{s<T} (1 - eta x)^{2s}>). The vote errs with probability
+    E_u P(Bin(N, p(u)) > N/2), ties counting one half, p(u) the probability that one sample is wrong. For large N that falls to
+    the probability that the field is on the wrong side: votes cannot beat the context. Error O(1/d). All arguments but ``link``
+    broadcast.
+
+    Args:
+        dim: d >= 1.
+        num_examples: n >= 1.
+        num_steps: T >= 0.
+        step_size: eta, finite.
+        label_noise_std: sigma >= 0.
+        decoding_noise_std: tau >= 0.
+        inverse_temperature: beta >= 0; infinite for the more probable value.
+        num_candidates: N >= 1.
+        link: how a field becomes a probability.
+        low: the smaller value of a coefficient.
+        high: the larger one.
+        prob_high: rho, strictly between 0 and 1.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    Source: Gaussian fields of a rotationally invariant linear iteration.
+
+    Example:
+        >>> chain = dict(num_steps=8, step_size=0.4, label_noise_std=3.0, decoding_noise_std=0.3, inverse_temperature=2.0)
+        >>> sampled_end_error(100, 200, **chain, num_candidates=np.array([1, 9, 99])).round(4).tolist()
+        [0.1125, 0.0143, 0.0024]
+    """
+    scalars = {
+        "num_steps": num_steps,
+        "step_size": step_size,
+        "label_noise_std": label_noise_std,
+        "decoding_noise_std": decoding_noise_std,
+        "inverse_temperature": inverse_temperature,
+        "num_candidates": num_candidates,
+        "low": low,
+        "high": high,
+        "prob_high": prob_high,
+    }
+    check_count("num_steps", num_steps, minimum=0)
+    check_real("decoding_noise_std", decoding_noise_std, minimum=0.0)
+    check_count("num_candidates", num_candidates, minimum=1)
+    _check(dim, num_examples, link, scalars)
+    return evaluate(_end_formula, dim, num_examples, *scalars.values(), link=link, num_nodes=nodes_of(num_steps))
+
+
+def sampled_chain(
+    dim: ArrayLike,
+    num_examples: ArrayLike,
+    *,
+    num_steps: int,
+    step_size: ArrayLike,
+    label_noise_std: ArrayLike,
+    inverse_temperature: ArrayLike,
+    num_candidates: tuple[int, ...] = (1,),
+    link: Link = "logistic",
+    low: ArrayLike = -1.0,
+    high: ArrayLike = 1.0,
+    prob_high: ArrayLike = 0.5,
+    memory: bool = True,
+    num_coordinates: int = 100_000,
+    seed: int = 0,
+) -> SampledChain:
+    r"""Errors of chains whose every thought is a binary sample of the transformer's output, in large dimension.
+
+    Dynamical mean-field theory: with e_t = b - w_t, C_e(t, s) = E e_t e_s, the response G(t, s) = E dw_t / du_s and its memory
+    Gamma = (I + gamma eta G)^{-1}, gamma = d / n, a coefficient obeys
+
+        u_t = w_t + eta sum_{s<=t} Gamma(t, s) e_s + eta sqrt(gamma) zeta_t,   Cov zeta = Gamma (C_e + s^2) Gamma^T,
+        w_{t+1} = sample(u_t),   w_0 = 2 rho - 1
+
+    and G follows from Stein's identity, E[w_{t+1} zeta_s] = eta sqrt(gamma) sum_r Cov(zeta_s, zeta_r) G(t + 1, r). Candidates
+    of one context share the part of zeta whose covariance has the C_e between two candidates in place of C_e, and are
+    independent given that part and b. All averages are over ``num_coordinates`` simulated coefficients in 16 independent
+    groups, each with order parameters of its own, whose scatter is the standard error. A finite dimension adds O(1/d). Scalars
+    broadcast, plain or traced; the same seed draws the same numbers everywhere.
+
+    Args:
+        dim: d >= 1; only d / n and sigma^2 / d matter.
+        num_examples: n >= 1.
+        num_steps: T >= 0, a plain integer.
+        step_size: eta, finite.
+        label_noise_std: sigma >= 0.
+        inverse_temperature: beta >= 0; infinite for the more probable value.
+        num_candidates: the numbers of votes N >= 1, plain integers; the largest one is simulated side by side.
+        link: how a field becomes a probability.
+        low: the smaller value of a coefficient.
+        high: the larger one.
+        prob_high: rho, strictly between 0 and 1.
+        memory: False sets Gamma to the identity: what a theory without response would predict, for comparison.
+        num_coordinates: simulated coefficients, at least 160.
+        seed: of the simulated coefficients.
+
+    Returns:
+        SampledChain; step 0 is the initial state, which errs where its nearest value is wrong (one half at the midpoint).
+
+    Raises:
+        ValueError: an argument is out of range, or a derivative is asked for.
+
+    Source: dynamical mean-field theory of iterations with a random matrix; Bolthausen (2014), Celentano, Cheng and Montanari
+        (2021) for its proof.
+
+    Example:
+        >>> chain = dict(num_steps=3, step_size=0.6, label_noise_std=np.sqrt(250.0), inverse_temperature=2.0)
+        >>> sampled_chain(1000, 2000, **chain, num_coordinates=16_000).bit_error.round(2).tolist()
+        [0.5, 0.18, 0.15, 0.13]
+    """
+    check_count("num_steps", num_steps, minimum=0)
+    numbers = tuple(int(number) for number in np.atleast_1d(_plain("num_candidates", num_candidates)))
+    check_count("num_candidates", numbers or 0, minimum=1)
+    check_count("num_coordinates", num_coordinates, minimum=10 * _GROUPS)
+    check_count("seed", seed, minimum=0)
+    scalars = {
+        "step_size": step_size,
+        "label_noise_std": label_noise_std,
+        "inverse_temperature": inverse_temperature,
+        "low": low,
+        "high": high,
+        "prob_high": prob_high,
+    }
+    _check(dim, num_examples, link, scalars)
+    static: dict[str, Any] = {"numbers": numbers, "num_steps": int(_plain("num_steps", num_steps)), "link": link}
+    static |= {"memory": bool(memory), "num_coordinates": int(num_coordinates)}
+    return evaluate(_chain_formula, dim, num_examples, *scalars.values(), seed, **static)
+
+
+def _check(dim: ArrayLike, num_examples: ArrayLike, link: str, scalars: dict[str, Any]) -> None:
+    """The checks that both forms share."""
+    check_count("dim", dim, minimum=1)
+    check_count("num_examples", num_examples, minimum=1)
+    if link not in get_args(Link):
+        raise ValueError(f"link must be one of {', '.join(get_args(Link))}, got {link!r}")
+    check_real("step_size", scalars["step_size"])
+    check_real("label_noise_std", scalars["label_noise_std"], minimum=0.0)
+    beta = scalars["inverse_temperature"]
+    if not isinstance(beta, jax.core.Tracer):
+        check_real("inverse_temperature", np.where(np.isposinf(beta), 0.0, beta), minimum=0.0)
+    check_values(scalars["low"], scalars["high"])
+    check_real("prob_high", scalars["prob_high"], minimum=0.0, maximum=1.0, open_ends=True)
+    check_broadcast(dim=dim, num_examples=num_examples, **scalars)
+
+
+def _plain(name: str, value: Any) -> Any:
+    """``value``, which fixes a shape and must not be traced."""
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+        raise ValueError(f"{name} fixes a shape and must be plain, got a value traced by jit, vmap or grad")
+    return value
+
+
+def _prob_high(field: Array, beta: Array, rho: Array, link: str) -> Array:
+    """Probability of the larger value, given the field in units of half the gap."""
+    is_greedy = jnp.isinf(beta)
+    finite = jnp.where(is_greedy, 1.0, beta)
+    if link == "logistic":
+        centre = jnp.zeros_like(rho)
+        soft = jax.nn.sigmoid(2 * finite * field + jnp.log(rho) - jnp.log1p(-rho))
+    else:
+        centre = 2 * rho - 1
+        soft = jnp.clip(rho + finite * (field - centre) / 2, 0.0, 1.0)
+    rounded = jnp.where(field == centre, rho, (field > centre).astype(field.dtype))
+    return jnp.where(is_greedy, rounded, soft)
+
+
+def _end_formula(dim, num_examples, steps, step, label_std, tau, beta, number, low, high, rho, *, link, num_nodes):
+    values = jnp.broadcast_arrays(dim, num_examples, steps, step, label_std, tau, beta, number, low, high, rho)
+    return jnp.vectorize(functools.partial(_end_of_one, link=link, num_nodes=num_nodes))(*values)
+
+
+def _end_of_one(dim, num_examples, steps, step, label_std, tau, beta, number, low, high, rho, *, link, num_nodes):
+    half_gap, start = (high - low) / 2, 2 * rho - 1
+    rule = spectral_rule(dim, num_examples, num_nodes)
+    ratio = 1 - step * rule.nodes
+
+    def average(values):
+        return jnp.sum(rule.leading * values)
+
+    power = jnp.where(steps == 0, 1.0, jnp.abs(ratio) ** steps * jnp.where(steps % 2 == 1, jnp.sign(ratio), 1.0))
+    first, second = average(power), average(power**2)
+    small = rule.nodes < 1e-9
+    learned = jnp.where(small, step * steps, (1 - power) / jnp.where(small, 1.0, rule.nodes))
+    even = jnp.abs(1 - ratio**2) < 1e-9
+    noise_sum = jnp.where(even, steps, (1 - power**2) / jnp.where(even, 1.0, 1 - ratio**2))
+    shared_var = (1 - start**2) * (second - first**2)
+    shared_var += label_std**2 / (half_gap**2 * num_examples) * average(rule.nodes * learned**2)
+    own_var = (tau / half_gap) ** 2 * average(noise_sum)
+
+    def error(truth):
+        shared_std, own_std = (jnp.sqrt(jnp.maximum(variance, 1e-30)) for variance in (shared_var, own_var))
+        mean = truth - first * (truth - start)
+        centre, ends = _steepest(beta, rho, link)
+        shared, shared_weights = _normal_rule((centre - mean) / shared_std, (ends - mean) / shared_std)
+        shared = mean + shared_std * shared
+        own, own_weights = _normal_rule((centre - shared) / own_std, (ends[:, None] - shared) / own_std)
+        right = jnp.sum(own_weights * _prob_high(shared[:, None] + own_std * own, beta, rho, link), axis=-1)
+        wrong = jnp.where(truth > 0, 1 - right, right)
+        return jnp.sum(shared_weights * majority(jnp.clip(wrong, 0.0, 1.0), number))
+
+    return rho * error(1.0) + (1 - rho) * error(-1.0)
+
+
+def _steepest(beta, rho, link):
+    """The field around which the probability changes fastest, and two at which it may have a kink."""
+    if link == "logistic":
+        centre = jnp.where(beta > 0, (jnp.log1p(-rho) - jnp.log(rho)) / (2 * jnp.where(beta > 0, beta, 1.0)), 0.0)
+        return centre, jnp.stack([centre, centre])
+    centre, width = 2 * rho - 1, 2 / jnp.maximum(beta, 1e-3)
+    return centre, jnp.stack([centre - rho * width, centre + (1 - rho) * width])
+
+
+def _normal_rule(place, kinks):
+    """Nodes and weights (..., node) of a standard normal average, finest around ``place`` (...), with edges at the kinks."""
+    near = jnp.geomspace(1e-7, 20.0, 24)
+    edges = [place[..., None] - near, place[..., None], place[..., None] + near, jnp.moveaxis(kinks, 0, -1)]
+    edges.append(jnp.broadcast_to(jnp.linspace(-9.0, 9.0, 13), (*place.shape, 13)))
+    nodes, weights = panels(jnp.sort(jnp.clip(jnp.concatenate(edges, axis=-1), -9.0, 9.0)), 10)
+    return nodes, weights * jnp.exp(-(nodes**2) / 2) / np.sqrt(2 * np.pi)
+
+
+def _chain_formula(*scalars, numbers, num_steps, link, memory, num_coordinates):
+    values = jnp.broadcast_arrays(*scalars)
+    size = -(-num_coordinates // _GROUPS)
+
+    def of_one(one):
+        dim, num_examples, step, label_std, beta, low, high, rho, seed = one
+        noise = label_std**2 / (((high - low) / 2) ** 2 * dim)
+        setting = dim / num_examples, step, noise, beta, rho
+        # Unsigned: a signed seed would be 64 bits wide here and 32 in a caller's program.
+        keys = jax.random.split(jax.random.key(seed.astype(jnp.uint32), impl="threefry2x32"), _GROUPS)
+        errors = jax.lax.map(lambda key: _group(key, setting, numbers, num_steps, link, memory, size), keys)
+        return [(jnp.mean(error, 0), jnp.std(error, 0, ddof=1) / np.sqrt(_GROUPS)) for error in errors]
+
+    (bit, bit_std), (vote, vote_std) = jax.lax.map(of_one, tuple(jnp.ravel(value) for value in values))
+    shape = values[0].shape
+    return SampledChain(*(_sampled(leaf.reshape(*shape, *leaf.shape[1:])) for leaf in (bit, bit_std, vote, vote_std)))
+
+
+@jax.custom_jvp
+def _sampled(value):
+    """``value``, an average over samples: they jump where a derivative would have to follow them."""
+    return value
+
+
+@_sampled.defjvp
+def _(values, tangents):
+    raise ValueError("sampled_chain must not be differentiated: it averages samples; compare values of one seed instead")
+
+
+def _group(key, setting, numbers, num_steps, link, remembers, size):
+    """Bit errors (T + 1,) and vote errors (T + 1, numbers) of one group of coefficients with its own order parameters."""
+    gamma, step, noise, beta, rho = setting
+    replicas = max(numbers)
+    truth_key, steps_key = jax.random.split(key)
+    start = 2 * rho - 1
+    # As many +1 as the prior says, up to rounding.
+    truth = jnp.where((jnp.arange(size) + _drawn(jax.random.uniform, truth_key, ())) / size % 1.0 < rho, 1.0, -1.0)
+    scale = step * jnp.sqrt(gamma)
+    times = jnp.arange(num_steps + 1)
+
+    def advance(carry, time):
+        errors, shared_draws, own_draws, own_cov, pair_cov, response, state = carry
+        known = (times[:, None] <= time) & (times <= time)
+        memory = jnp.linalg.inv(jnp.eye(num_steps + 1) + remembers * gamma * step * response)  # unit lower triangular
+        shared_root = _root(jnp.where(known, memory @ (pair_cov + noise) @ memory.T, 0.0))
+        own_root = _root(jnp.where(known, memory @ (own_cov - pair_cov) @ memory.T, 0.0))
+
+        shared_key, own_key, sample_key = jax.random.split(jax.random.fold_in(steps_key, time), 3)
+        shared_draws = shared_draws.at[time].set(_drawn(jax.random.normal, shared_key, (size,)))
+        if replicas > 1:
+            own_draws = own_draws.at[time].set(_drawn(jax.random.normal, own_key, (replicas, size)))
+        noises = jnp.tensordot(shared_root[time], shared_draws, 1) + jnp.tensordot(own_root[time], own_draws, 1)
+        field = state + step * jnp.tensordot(memory[time], errors, 1) + scale * noises
+
+        chance = _prob_high(field, beta, rho, link)
+        wrong = jnp.where(truth > 0, 1 - chance, chance)
+        state = jnp.where(_drawn(jax.random.uniform, sample_key, chance.shape) < chance, 1.0, -1.0)
+        error, mean_error = truth - state, truth - (2 * chance - 1)  # the second averages the sample
+
+        # What a perturbation of u_s, s <= time, changes in the next state.
+        with_shared = jnp.mean(shared_draws[:, None, :] * (2 * chance - 1), axis=(1, 2))
+        with_own = jnp.mean(own_draws * (2 * chance - 1), axis=(1, 2))
+        total = shared_root @ shared_root.T + own_root @ own_root.T
+        covariance = shared_root @ with_shared + own_root @ with_own
+        response = response.at[time + 1].set(_solve(total, covariance) / scale)
+
+        own_row = jnp.mean(errors * mean_error, axis=(1, 2))
+        pair_row = _of_pairs(errors, mean_error) if replicas > 1 else own_row
+        own_end = 4 * jnp.mean(wrong)
+        pair_end = _of_pairs(mean_error[None], mean_error)[0] if replicas > 1 else own_end
+        own_cov = _bordered(own_cov, own_row, own_end, time + 1)
+        pair_cov = _bordered(pair_cov, pair_row, pair_end, time + 1)
+        errors = errors.at[time + 1].set(error)
+        observed = jnp.mean(wrong), _vote_errors(jnp.sum(error != 0, axis=0), replicas, numbers)
+        return (errors, shared_draws, own_draws, own_cov, pair_cov, response, state), observed
+
+    room = jnp.zeros((num_steps + 1, num_steps + 1))
+    first = jnp.broadcast_to(truth - start, (replicas, size))
+    cov = room.at[0, 0].set(jnp.mean(first[0] ** 2))
+    errors = jnp.zeros((num_steps + 1, replicas, size)).at[0].set(first)
+    draws = jnp.zeros((num_steps + 1, size)), jnp.zeros((num_steps + 1, replicas if replicas > 1 else 1, size))
+    carry = errors, *draws, cov, cov, room, jnp.full((replicas, size), start)
+    bits, votes = jax.lax.scan(advance, carry, times[:-1])[1]
+    at_start = jnp.where(start == 0, 0.5, jnp.minimum(rho, 1 - rho))
+    votes_at_start = jnp.full((1, len(numbers)), at_start)
+    return jnp.concatenate([at_start[None], bits]), jnp.concatenate([votes_at_start, votes])
+
+
+def _drawn(draw, key, shape):
+    """Random numbers of 32 bits: those of 64 do not exist in a caller's program without them."""
+    return draw(key, shape, jnp.float32).astype(float)
+
+
+def _bordered(matrix, row, end, place):
+    """``matrix`` with the covariances of a new time at row and column ``place``."""
+    row = row.at[place].set(end)
+    return matrix.at[place].set(row).at[:, place].set(row)
+
+
+def _of_pairs(errors, other):
+    """Mean of errors[s, i] * other[j] over coefficients and pairs of different candidates i, j; shape (times,)."""
+    replicas, size = other.shape
+    together = jnp.tensordot(jnp.sum(errors, axis=1), jnp.sum(other, axis=0), 1)
+    same = jnp.tensordot(errors, other, 2)
+    return (together - same) / (replicas * (replicas - 1) * size)
+
+
+def _root(matrix):
+    """Lower triangular L with the diagonal of L L^T that of ``matrix``, and its other entries as far as they are known.
+
+    A nearly dependent time has a pivot below sampling error, and what its column would say of later times is noise: they keep
+    their variance, and not their share of that column.
+    """
+    size = matrix.shape[0]
+    floor = _KNOWN * jnp.max(jnp.diagonal(matrix))
+
+    def column(place, carry):
+        left, root = carry
+        pivot = left[place, place]
+        below = jnp.where((jnp.arange(size) > place) & (pivot > floor), left[:, place], 0.0)
+        new = below / jnp.sqrt(jnp.where(pivot > floor, pivot, 1.0))
+        root = root.at[:, place].set(new.at[place].set(jnp.sqrt(jnp.maximum(pivot, 0.0))))
+        return left - new[:, None] * new, root
+
+    return jax.lax.fori_loop(0, size, column, (matrix, jnp.zeros_like(matrix)))[1]
+
+
+def _solve(matrix, right):
+    """The solution of a positive semidefinite system in the directions whose variance is above sampling error."""
+    values, vectors = jnp.linalg.eigh(matrix)
+    usable = values > _KNOWN * jnp.max(jnp.diagonal(matrix))
+    return vectors @ (jnp.where(usable, 1 / jnp.where(usable, values, 1.0), 0.0) * (vectors.T @ right))
+
+
+def _vote_errors(num_wrong, replicas, numbers):
+    """Probability that the majority of N of the simulated candidates, drawn at random, is wrong; over coefficients."""
+    wrong = np.arange(replicas + 1.0)
+    table = []
+    for number in numbers:
+        drawn = np.arange(number + 1.0)[:, None]
+        # Of N drawn without replacement from the candidates, so many are wrong: hypergeometric.
+        chance = stats.hypergeom.pmf(drawn, replicas, wrong, number)
+        lost = np.where(2 * drawn > number, 1.0, np.where(2 * drawn == number, 0.5, 0.0))
+        table.append(np.sum(chance * lost, axis=0))
+    counts = jnp.bincount(num_wrong, length=replicas + 1) / num_wrong.size
+    return np.stack(table) @ counts
+
+
+_GROUPS = 16
+_KNOWN = 1e-3  # of the largest variance: what a few thousand coefficients can tell from nothing
