@@ -30,6 +30,7 @@ benchmark: $(VENV)/installed
 	$(BIN)/python -m benchmarks.candidates
 	$(BIN)/python -m benchmarks.selection
 	$(BIN)/python -m benchmarks.covariance
+	$(BIN)/python -m benchmarks.binary
 
 clean:
 	rm -rf $(VENV) results .mypy_cache .pytest_cache .ruff_cache

@@ -22,6 +22,7 @@ from jax.scipy.special import logsumexp, ndtr
 from numpy.typing import ArrayLike
 
 from theory._evaluate import check_broadcast, check_count, check_real, check_shape, evaluate
+from theory._quadrature import normal_rule
 from theory.spectrum import spectral_rule
 from theory.voting import majority
 
@@ -114,7 +115,8 @@ def binary_bayes_error(
         bit error = rho Phi(-sqrt(q) - L / (2 sqrt q)) + (1 - rho) Phi(-sqrt(q) + L / (2 sqrt q))
         free energy = I(q) + (delta / 2) [log(1 + E / s^2) - E / (s^2 + E)],   I = -E log(p_b + p_{-b} e^{-2 (q + sqrt(q) z)})
 
-    for s^2 = sigma^2 / (h^2 d). The corrections are O(1/d) away from a phase transition. Arguments broadcast.
+    for s^2 = sigma^2 / (h^2 d). Two solutions whose E differ by less than 8 % are missed. The corrections are O(1/d) away
+    from a phase transition. Arguments broadcast.
 
     Args:
         dim: d >= 1.
@@ -207,6 +209,8 @@ def discrete_bayes(
     check_real("label_noise_std", label_noise_std, minimum=0.0, open_ends=True)
     check_real("prob_high", prob_high, minimum=0.0, maximum=1.0, open_ends=True)
     check_values(low, high)
+    for name, value in {"label_noise_std": label_noise_std, "low": low, "high": high, "prob_high": prob_high}.items():
+        check_shape(name, value, ())
     arrays = inputs, targets, label_noise_std, low, high, prob_high
     return evaluate(_enumeration, *arrays, core_dims=(2, 1))
 
@@ -271,7 +275,7 @@ def _fixed_points(ratio, noise, prior):
     # The solution is one below the first edge only when the channel is all but noiseless.
     edges = jnp.log(4 * prior[0] * prior[1]) + jnp.concatenate([jnp.array([-690.0]), jnp.linspace(-32.0, 1e-9, _EDGES)])
     signs = jax.lax.map(excess, edges) > 0
-    (crossings,) = jnp.nonzero(signs[:-1] & ~signs[1:] | ~signs[:-1] & signs[1:], size=3, fill_value=-1)
+    (crossings,) = jnp.nonzero(signs[:-1] != signs[1:], size=3, fill_value=-1)
     crossings = jnp.where(crossings < 0, jnp.max(crossings), crossings)
 
     def solve(crossing):
@@ -320,9 +324,11 @@ def _bit_error(precision, prior):
 
 
 def _posterior_vote_formula(precision, number):
-    precision, number = (value[..., None] for value in jnp.broadcast_arrays(precision, number))
-    field = precision + jnp.sqrt(precision) * _NORMAL
-    return jnp.sum(_NORMAL_WEIGHTS * majority(jax.nn.sigmoid(-2 * field), number), axis=-1)
+    precision, number = jnp.broadcast_arrays(precision, number)
+    root = jnp.sqrt(jnp.maximum(precision, 1e-30))
+    nodes, weights = normal_rule(-root, -root[None])  # the vote turns where the field is zero
+    wrong = jax.nn.sigmoid(-2 * (precision[..., None] + root[..., None] * nodes))
+    return jnp.sum(weights * majority(wrong, number[..., None]), axis=-1)
 
 
 def _enumeration(inputs, targets, label_noise_std, low, high, prob_high):
@@ -339,7 +345,7 @@ def _enumeration(inputs, targets, label_noise_std, low, high, prob_high):
     return Posterior(low + (high - low) * chance, chance, vectors[best], weights[best])
 
 
-_EDGES = 400  # of the search for solutions: two that are closer than 8 % of E are missed
+_EDGES = 400  # of the search for solutions
 _UNIT = np.linspace(-1.0, 1.0, 2001)
 _NORMAL = np.linspace(-10.0, 10.0, 2001)
 _NORMAL_WEIGHTS = np.exp(-(_NORMAL**2) / 2) * (_NORMAL[1] - _NORMAL[0]) / np.sqrt(2 * np.pi)

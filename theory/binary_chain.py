@@ -23,8 +23,8 @@ from jax import Array
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from theory._evaluate import check_broadcast, check_count, check_real, evaluate
-from theory._quadrature import panels
+from theory._evaluate import check_broadcast, check_count, check_real, check_shape, evaluate
+from theory._quadrature import normal_rule
 from theory.bayes import check_values
 from theory.chain import nodes_of
 from theory.spectrum import spectral_rule
@@ -180,10 +180,13 @@ def sampled_chain(
         [0.5, 0.18, 0.15, 0.13]
     """
     check_count("num_steps", num_steps, minimum=0)
-    numbers = tuple(int(number) for number in np.atleast_1d(_plain("num_candidates", num_candidates)))
-    check_count("num_candidates", numbers or 0, minimum=1)
-    check_count("num_coordinates", num_coordinates, minimum=10 * _GROUPS)
-    check_count("seed", seed, minimum=0)
+    listed = np.atleast_1d(_plain("num_candidates", num_candidates))
+    check_count("num_candidates", listed if listed.size else 0, minimum=1)
+    numbers = tuple(map(int, listed.ravel()))
+    check_count("num_coordinates", _plain("num_coordinates", num_coordinates), minimum=10 * _GROUPS)
+    check_count("seed", _plain("seed", seed), minimum=0)
+    for name, value in {"num_steps": num_steps, "num_coordinates": num_coordinates, "seed": seed}.items():
+        check_shape(name, value, ())
     scalars = {
         "step_size": step_size,
         "label_noise_std": label_noise_std,
@@ -262,9 +265,9 @@ def _end_of_one(dim, num_examples, steps, step, label_std, tau, beta, number, lo
         shared_std, own_std = (jnp.sqrt(jnp.maximum(variance, 1e-30)) for variance in (shared_var, own_var))
         mean = truth - first * (truth - start)
         centre, ends = _steepest(beta, rho, link)
-        shared, shared_weights = _normal_rule((centre - mean) / shared_std, (ends - mean) / shared_std)
+        shared, shared_weights = normal_rule((centre - mean) / shared_std, (ends - mean) / shared_std)
         shared = mean + shared_std * shared
-        own, own_weights = _normal_rule((centre - shared) / own_std, (ends[:, None] - shared) / own_std)
+        own, own_weights = normal_rule((centre - shared) / own_std, (ends[:, None] - shared) / own_std)
         right = jnp.sum(own_weights * _prob_high(shared[:, None] + own_std * own, beta, rho, link), axis=-1)
         wrong = jnp.where(truth > 0, 1 - right, right)
         return jnp.sum(shared_weights * majority(jnp.clip(wrong, 0.0, 1.0), number))
@@ -279,15 +282,6 @@ def _steepest(beta, rho, link):
         return centre, jnp.stack([centre, centre])
     centre, width = 2 * rho - 1, 2 / jnp.maximum(beta, 1e-3)
     return centre, jnp.stack([centre - rho * width, centre + (1 - rho) * width])
-
-
-def _normal_rule(place, kinks):
-    """Nodes and weights (..., node) of a standard normal average, finest around ``place`` (...), with edges at the kinks."""
-    near = jnp.geomspace(1e-7, 20.0, 24)
-    edges = [place[..., None] - near, place[..., None], place[..., None] + near, jnp.moveaxis(kinks, 0, -1)]
-    edges.append(jnp.broadcast_to(jnp.linspace(-9.0, 9.0, 13), (*place.shape, 13)))
-    nodes, weights = panels(jnp.sort(jnp.clip(jnp.concatenate(edges, axis=-1), -9.0, 9.0)), 10)
-    return nodes, weights * jnp.exp(-(nodes**2) / 2) / np.sqrt(2 * np.pi)
 
 
 def _chain_formula(*scalars, numbers, num_steps, link, memory, num_coordinates):
@@ -326,14 +320,14 @@ def _group(key, setting, numbers, num_steps, link, remembers, size):
     truth_key, steps_key = jax.random.split(key)
     start = 2 * rho - 1
     # As many +1 as the prior says, up to rounding.
-    truth = jnp.where((jnp.arange(size) + _drawn(jax.random.uniform, truth_key, ())) / size % 1.0 < rho, 1.0, -1.0)
+    truth = jnp.where((jnp.arange(size) + _drawn(jax.random.uniform, truth_key, ())) / size < rho, 1.0, -1.0)
     scale = step * jnp.sqrt(gamma)
     times = jnp.arange(num_steps + 1)
 
     def advance(carry, time):
         errors, shared_draws, own_draws, own_cov, pair_cov, response, state = carry
         known = (times[:, None] <= time) & (times <= time)
-        memory = jnp.linalg.inv(jnp.eye(num_steps + 1) + remembers * gamma * step * response)  # unit lower triangular
+        memory = jnp.linalg.inv(jnp.eye(num_steps + 1) + remembers * gamma * response)  # unit lower triangular
         shared_root = _root(jnp.where(known, memory @ (pair_cov + noise) @ memory.T, 0.0))
         own_root = _root(jnp.where(known, memory @ (own_cov - pair_cov) @ memory.T, 0.0))
 
@@ -354,7 +348,7 @@ def _group(key, setting, numbers, num_steps, link, remembers, size):
         with_own = jnp.mean(own_draws * (2 * chance - 1), axis=(1, 2))
         total = shared_root @ shared_root.T + own_root @ own_root.T
         covariance = shared_root @ with_shared + own_root @ with_own
-        response = response.at[time + 1].set(_solve(total, covariance) / scale)
+        response = response.at[time + 1].set(_solve(total, covariance) / jnp.sqrt(gamma))
 
         own_row = jnp.mean(errors * mean_error, axis=(1, 2))
         pair_row = _of_pairs(errors, mean_error) if replicas > 1 else own_row

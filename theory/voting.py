@@ -141,10 +141,12 @@ def majority(accuracy: Array, number: Array) -> Array:
 def _tail_of_few(smaller, needed):
     """I_x(m, m) for x <= 1/2: the beta density is a polynomial, which Gauss-Legendre's rule integrates exactly."""
     needed = jnp.minimum(needed, _FEW)[..., None]
-    points = smaller[..., None] * _UNIT_NODES
+    inside = smaller > 0
+    points = jnp.where(inside, smaller, 0.25)[..., None] * _UNIT_NODES
     log_density = jax.scipy.special.xlogy(needed - 1, points) + jax.scipy.special.xlog1py(needed - 1, -points)
     log_scale = gammaln(2 * needed) - 2 * gammaln(needed)
-    return smaller * jnp.sum(_UNIT_WEIGHTS * jnp.exp(log_density + log_scale), axis=-1)
+    mean_density = jnp.sum(_UNIT_WEIGHTS * jnp.exp(log_density + log_scale), axis=-1)
+    return smaller * jnp.where(inside, mean_density, needed[..., 0] == 1)
 
 
 def _tail_of_many(smaller, needed):
@@ -170,9 +172,17 @@ def _plurality_formula(probabilities, *, number):
     nodes, node_weights = np.polynomial.legendre.leggauss(min(math.ceil(min(probabilities.size, number + 1) / 2), _TIE_NODES))
     nodes, node_weights = (nodes + 1) / 2, node_weights / 2
 
+    def log_mass(count):
+        return jax.scipy.special.xlogy(count, mean[:, None]) - mean[:, None] - gammaln(count + 1)  # (answers, counts)
+
+    # The correct answer's count is in a window around its mean; the counts below that are summed by one matrix product.
+    reach = math.ceil(width)
+    first = jax.lax.stop_gradient(jnp.clip(jnp.floor(mean[0]) - reach, 0.0, max(number - 2 * reach, 0)))
+    counts = jnp.arange(number + 1.0)
+    start = jnp.where(counts < first, jnp.exp(log_mass(counts)), 0.0) @ jnp.exp(1j * counts[:, None] * half)
+
     def advance(below, count):
-        log_mass = jax.scipy.special.xlogy(count, mean) - mean - gammaln(count + 1)
-        here = jnp.exp(log_mass)[:, None] * jnp.exp(1j * count * half)  # (answers, angles)
+        here = jnp.exp(log_mass(count)) * jnp.exp(1j * count * half)  # (answers, angles)
 
         def won(_):
             others = below[1:] + nodes[:, None, None] * here[1:]  # (nodes, answers, angles)
@@ -180,10 +190,9 @@ def _plurality_formula(probabilities, *, number):
             return jnp.sum(weight * jnp.real(won_by * jnp.exp(-1j * number * half)))
 
         likely = jnp.abs(count - mean[0]) <= 10 * jnp.sqrt(mean[0]) + 50
-        return below + here, jax.lax.cond(likely, won, lambda _: 0.0, None)
+        return below + here, jax.lax.cond(likely & (count <= number), won, lambda _: 0.0, None)
 
-    start = jnp.zeros((probabilities.size, half.size), complex)
-    parts = jax.lax.scan(advance, start, jnp.arange(number + 1.0))[1]
+    parts = jax.lax.scan(advance, start, first + jnp.arange(min(2 * reach, number) + 1.0))[1]
     log_total = jax.scipy.special.xlogy(number, number) - number - gammaln(number + 1.0)
     return jnp.clip(jnp.sum(parts) * jnp.exp(-log_total), 0.0, 1.0)
 

@@ -5,7 +5,8 @@ that diverged never wins and never weighs. Without an eligible candidate the est
 score is a score: +inf loses to every finite one.
 
 Votes are for candidates of two values. With ``log_weights`` (c,) a candidate has as many votes as exp of its own, as in a
-probability-weighted vote by the decoder's log-probability of its answer.
+probability-weighted vote by the decoder's log-probability of its answer; one whose weight is NaN has none. Votes that differ by
+less than 1e-5 of their sum are tied.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from ttc_jax import _check
+from ttc_jax.tasks import BinaryPrior
+
+_SIGNS = BinaryPrior()
+_TIE = 1e-5
 
 
 def mean(candidates: Array) -> Array:
@@ -166,16 +171,16 @@ def softmax_selection(key: Array, candidates: Array, scores: Array, *, temperatu
 
 
 def majority_vote(
-    candidates: Array, *, log_weights: Array | None = None, low: float = -1.0, high: float = 1.0, key: Array | None = None
+    candidates: Array, *, log_weights: Array | None = None, prior: BinaryPrior = _SIGNS, key: Array | None = None
 ) -> Array:
     """The value that most candidates have, coordinate by coordinate.
 
     Args:
-        candidates: shape (c, d); every entry votes for the nearer value, and a NaN makes its coordinate NaN.
+        candidates: shape (c, d); every entry votes for the nearer value, one between them for none, and a NaN makes its
+            coordinate NaN.
         log_weights: shape (c,); candidates count alike without them.
-        low: the smaller value.
-        high: the larger one.
-        key: one typed key, by which every tied coordinate is decided at random.
+        prior: has the two values.
+        key: one typed key, by which every tied coordinate is decided at random; without one it is the midpoint.
 
     Returns:
         The estimate, shape (d,), floating.
@@ -189,7 +194,7 @@ def majority_vote(
     """
     _check_candidates(candidates)
     sizes = (candidates.shape[0],)
-    return prefix_majority_votes(candidates, sizes, log_weights=log_weights, low=low, high=high, key=key)[0]
+    return prefix_majority_votes(candidates, sizes, log_weights=log_weights, prior=prior, key=key)[0]
 
 
 def prefix_majority_votes(
@@ -197,8 +202,7 @@ def prefix_majority_votes(
     sizes: Sequence[int],
     *,
     log_weights: Array | None = None,
-    low: float = -1.0,
-    high: float = 1.0,
+    prior: BinaryPrior = _SIGNS,
     key: Array | None = None,
 ) -> Array:
     """:func:`majority_vote` of the first N candidates, for every N in ``sizes``, shape (len(sizes), d).
@@ -213,23 +217,22 @@ def prefix_majority_votes(
         [1.0, -1.0]
     """
     _check_candidates(candidates)
-    _check.scalar("low", low)
-    _check.scalar("high", high)
-    if not low < high:
-        raise ValueError(f"high must be above low = {low:g}, got {high:g}")
+    _check.one_of("prior", prior, (BinaryPrior,))
     sizes = _check_sizes(sizes, candidates.shape[0])
     even = [size for size in sizes if size % 2 == 0]
     if even and log_weights is None and key is None:
         raise ValueError(f"number of candidates must be odd without a key to break ties, got {even[0]}")
-    dtype = jnp.result_type(candidates, float)
-    middle = (low + high) / 2
-    votes = jnp.where(jnp.isnan(candidates), jnp.nan, jnp.sign(candidates.astype(dtype) - middle))
-    lead = jnp.cumsum(votes * _weights(candidates, log_weights)[:, None], axis=0)[np.asarray(sizes) - 1]
+    weights = _prefix_weights(candidates, sizes, log_weights)
+    middle = (prior.low + prior.high) / 2
+    broken = jnp.isnan(candidates)
+    lead = weights @ jnp.where(broken, 0, jnp.sign(candidates.astype(weights.dtype) - middle))
+    tied = jnp.abs(lead) <= _TIE * jnp.sum(weights, axis=1, keepdims=True)
+    lead = jnp.where(tied, 0, lead)
     if key is not None:
         _check.key(key)
-        lead = jnp.where(lead == 0, jax.random.rademacher(key, (candidates.shape[1],), dtype), lead)
-    winner = jnp.where(lead > 0, high, jnp.where(lead < 0, low, middle)).astype(dtype)
-    return jnp.where(jnp.isnan(lead), jnp.nan, winner)
+        lead = jnp.where(tied, jax.random.rademacher(key, (candidates.shape[1],), weights.dtype)[None, :], lead)
+    winner = jnp.where(lead > 0, prior.high, jnp.where(lead < 0, prior.low, middle)).astype(weights.dtype)
+    return jnp.where(jnp.cumsum(broken, axis=0)[np.asarray(sizes) - 1] > 0, jnp.nan, winner)
 
 
 def plurality_vote(candidates: Array, *, log_weights: Array | None = None, key: Array | None = None) -> Array:
@@ -272,25 +275,31 @@ def prefix_plurality_votes(
     count = candidates.shape[0]
     sizes = _check_sizes(sizes, count)
     eligible = ~jnp.isnan(candidates).any(axis=1)
+    if log_weights is not None:
+        _check.shape("log_weights", log_weights, (count,))
+        eligible &= ~jnp.isnan(log_weights)
+        log_weights = jnp.where(eligible, log_weights, jnp.nan)
     same = jax.lax.map(lambda one: (candidates == one[None, :]).all(axis=1), jnp.asarray(candidates))  # (c, c)
-    votes = jnp.cumsum(same * _weights(candidates, log_weights)[None, :], axis=1)[:, np.asarray(sizes) - 1].T  # (sizes, c)
+    weights = _prefix_weights(candidates, sizes, log_weights)
     standing = (np.arange(count) < np.asarray(sizes)[:, None]) & eligible[None, :]
-    votes = jnp.where(standing, votes, -jnp.inf)
-    # Weights are added in another order for another candidate of the same answer, so equality is not exact.
-    tied = votes >= jnp.max(votes, axis=1, keepdims=True) * (1 - 1e-5)
-    winners = jnp.argmax(jnp.where(tied, _priorities(key, count)[None, :], 0), axis=1)
+    votes = jnp.where(standing, weights @ same.astype(weights.dtype), -jnp.inf)
+    tied = votes >= jnp.max(votes, axis=1, keepdims=True) - _TIE * jnp.sum(weights, axis=1, keepdims=True)
+    winners = jnp.argmax(jnp.where(tied & standing, _priorities(key, count)[None, :], 0), axis=1)
     return _pick(candidates, winners, jnp.any(standing, axis=1)[:, None])
 
 
-def _weights(candidates: Array, log_weights: Array | None) -> Array:
-    """Votes of each candidate, the largest being one."""
-    dtype = jnp.result_type(candidates, float)
+def _prefix_weights(candidates: Array, sizes: Sequence[int], log_weights: Array | None) -> Array:
+    """Votes of each candidate in each prefix (sizes, c), the largest of the prefix being one; zero beyond it."""
+    count, dtype = candidates.shape[0], jnp.result_type(candidates, float)
+    inside = np.arange(count) < np.asarray(sizes)[:, None]
     if log_weights is None:
-        return jnp.ones(candidates.shape[0], dtype)
-    _check.shape("log_weights", log_weights, (candidates.shape[0],))
-    log_weights = jnp.asarray(log_weights, dtype)
-    largest = jnp.max(log_weights)
-    return jnp.exp(log_weights - jnp.where(jnp.isfinite(largest), largest, 0))
+        return jnp.asarray(inside, dtype)
+    _check.shape("log_weights", log_weights, (count,))
+    log_weights = jnp.where(jnp.isnan(log_weights), -jnp.inf, jnp.asarray(log_weights, dtype))
+    within = jnp.where(inside, log_weights[None, :], -jnp.inf)
+    largest = jnp.max(within, axis=1, keepdims=True)
+    shifted = within - jnp.where(jnp.isfinite(largest), largest, 0)
+    return jnp.where(jnp.isposinf(largest), jnp.isposinf(within), jnp.exp(shifted)).astype(dtype)
 
 
 def _ranked(candidates: Array, scores: Array) -> tuple[Array, Array, Array]:

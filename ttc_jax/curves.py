@@ -1,6 +1,7 @@
-"""Risk curves: the excess risk for every number of steps T and of candidates N of one rollout.
+"""Risk curves: errors for every number of steps T and of candidates N of one rollout.
 
-The candidates become one estimate by averaging or by selection; N candidates are the first N of the largest number listed.
+The candidates become one estimate by averaging, by selection or by a rule of the caller's, such as a vote; N candidates are
+the first N of the largest number listed.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from ttc_jax.aggregation import prefix_best_of_n, prefix_means
 from ttc_jax.decoding import Decoder, collapsed_candidates, rollout_candidates
 from ttc_jax.risk import bit_error, exact_recovery, excess_risk
 from ttc_jax.sampling import BinarySampler
-from ttc_jax.tasks import Task
+from ttc_jax.tasks import BinaryPrior, Task
 
 Score = Callable[[Array, Array], Array]
 """``score(key, candidates)``: the scores (N,) of the candidates (N, d) of one step, smaller is better."""
-_PrefixRisks = Callable[[Array, Any, tuple[int, ...]], Array]
-"""``(states, step, sizes)``: risks (len(sizes),) of the estimates from the first N of the states (max(sizes), d)."""
+_PrefixRisks = Callable[[Array, Any, tuple[int, ...]], Any]
+"""``(states, step, sizes)``: risks (len(sizes),), or a tree of such arrays, from the first N of the states (max(sizes), d)."""
 
 
 def averaged_risk(
@@ -177,8 +178,7 @@ def answer_errors(
     decoding_noise_std: ArrayLike = 0.0,
     sampler: BinarySampler | None = None,
     initial_state: Array | None = None,
-    low: float = -1.0,
-    high: float = 1.0,
+    prior: BinaryPrior | None = None,
 ) -> AnswerErrors:
     """Errors of a binary answer made of N candidates after T steps, for every T and every N listed, of one rollout.
 
@@ -193,8 +193,7 @@ def answer_errors(
         decoding_noise_std: tau >= 0; may be traced.
         sampler: samples every thought, if there is one.
         initial_state: w_0; as in :func:`ttc_jax.rollout` if None.
-        low: the smaller value of a coefficient.
-        high: the larger one.
+        prior: has the two values of a coefficient; the sampler's if None, or -1 and +1 without a sampler.
 
     Returns:
         AnswerErrors, each of shape (len(num_steps), len(num_candidates)).
@@ -222,7 +221,8 @@ def answer_errors(
     """
     _check.key(key)
     chain_key, answer_key = jax.random.split(key)
-    values = {"low": low, "high": high}
+    if prior is None:
+        prior = BinaryPrior() if sampler is None else sampler.prior
 
     def errors(states, step, sizes):
         estimates = answer(jax.random.fold_in(answer_key, step), states, sizes)
@@ -230,7 +230,7 @@ def answer_errors(
 
         def of_one(estimate):
             return AnswerErrors(
-                bit_error(estimate, task, **values), exact_recovery(estimate, task, **values), excess_risk(estimate, task)
+                bit_error(estimate, task, prior=prior), exact_recovery(estimate, task, prior=prior), excess_risk(estimate, task)
             )
 
         return jax.vmap(of_one)(estimates)

@@ -306,9 +306,11 @@ def _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, 
 
     Returns the first state(s) and the observations of steps 1..T, or, with ``observe`` None, the last state(s) and None.
     """
-    if initial_state is None and sampler is not None:
+    if sampler is not None:
         _check.one_of("sampler", sampler, (BinarySampler,))
-        initial_state = jnp.full(jnp.shape(context.inputs)[1:], sampler.prior.mean)
+        check_context(context)
+        if initial_state is None:
+            initial_state = jnp.full(jnp.shape(context.inputs)[1:], sampler.prior.mean)
     context, num_steps, noise_std, state = _check_chain(key, context, num_steps, decoding_noise_std, initial_state)
     _check.one_of("decoder", decoder, (Decoder,))
     shared, memory = decoder.start(context, max(num_steps, 1))  # a loop of no steps is traced all the same

@@ -18,7 +18,7 @@ def message_passing(prior: BinaryPrior) -> Decoder:
         m_{t+1} = E[w | u_t = w + sqrt(v_t) z]
 
     The chain's states are the m_t, from the prior's mean on: give it as ``initial_state``. It needs no noise; rounded to the
-    nearer value, the last state is the decoded vector. Its memory is the residual.
+    nearer value, the last state is the decoded vector. Its memory is the residual and Onsager's coefficient.
 
     Args:
         prior: the two values and the probability of the high one.
@@ -47,7 +47,7 @@ def message_passing(prior: BinaryPrior) -> Decoder:
         num_examples, dim = context.inputs.shape
         residual = context.targets - context.inputs @ state + onsager * old_residual
         field = state + context.inputs.T @ residual / num_examples
-        field_var = jnp.maximum(jnp.sum(residual**2), jnp.finfo(state.dtype).tiny) / num_examples**2
+        field_var = jnp.maximum(jnp.sum(residual**2) / num_examples**2, 1e3 * jnp.finfo(state.dtype).tiny)
         half_gap = (prior.high - prior.low) / 2
         chance = BinarySampler(half_gap**2 / field_var, prior).probability(field)
         mean = prior.low + 2 * half_gap * chance

@@ -6,7 +6,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from ttc_jax import _check
-from ttc_jax.tasks import Task
+from ttc_jax.tasks import BinaryPrior, Task
+
+_SIGNS = BinaryPrior()
 
 
 def excess_risk(estimate: Array, task: Task) -> Array:
@@ -19,14 +21,13 @@ def excess_risk(estimate: Array, task: Task) -> Array:
     return jnp.sum(task.eigenvalues * (estimate - task.coefficients) ** 2)
 
 
-def bit_error(estimate: Array, task: Task, *, low: float = -1.0, high: float = 1.0) -> Array:
+def bit_error(estimate: Array, task: Task, *, prior: BinaryPrior = _SIGNS) -> Array:
     """Share of the coefficients whose nearer value is not the task's, a scalar; one exactly between counts one half.
 
     Args:
         estimate: shape (d,); with a NaN in it the error is NaN.
         task: a task with binary coefficients.
-        low: the smaller value of a coefficient.
-        high: the larger one.
+        prior: has the two values of a coefficient.
 
     Raises:
         ValueError: the estimate's length is not the task's dimension.
@@ -38,22 +39,23 @@ def bit_error(estimate: Array, task: Task, *, low: float = -1.0, high: float = 1
         >>> float(bit_error(-0.3 * task.coefficients, task))
         1.0
     """
-    side = _sides(estimate, task, low, high)
+    side = _sides(estimate, task, prior)
     return jnp.mean((1 - side) / 2)
 
 
-def exact_recovery(estimate: Array, task: Task, *, low: float = -1.0, high: float = 1.0) -> Array:
+def exact_recovery(estimate: Array, task: Task, *, prior: BinaryPrior = _SIGNS) -> Array:
     """One if the nearer value of every coefficient is the task's, else zero, a scalar; arguments as in :func:`bit_error`.
 
     Raises:
         ValueError: the estimate's length is not the task's dimension.
     """
-    side = _sides(estimate, task, low, high)
+    side = _sides(estimate, task, prior)
     return jnp.where(jnp.isnan(side).any(), jnp.nan, jnp.all(side > 0).astype(side.dtype))
 
 
-def _sides(estimate: Array, task: Task, low: float, high: float) -> Array:
+def _sides(estimate: Array, task: Task, prior: BinaryPrior) -> Array:
     """+1 where the estimate is on the side of the truth, -1 where it is not, 0 between."""
     _check.shape("estimate", estimate, task.coefficients.shape)
-    middle = (low + high) / 2
+    _check.one_of("prior", prior, (BinaryPrior,))
+    middle = (prior.low + prior.high) / 2
     return jnp.sign(estimate - middle) * jnp.sign(task.coefficients - middle)

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -50,8 +51,7 @@ class BinarySampler:
 
     def __post_init__(self):
         beta = self.inverse_temperature
-        if isinstance(beta, jax.core.Tracer) or beta != float("inf"):
-            _check.scalar("inverse_temperature", beta, minimum=0.0)
+        _check.scalar("inverse_temperature", 0.0 if np.ndim(beta) == 0 and _is_infinite(beta) else beta, minimum=0.0)
         _check.one_of("prior", self.prior, (BinaryPrior,))
         if self.link not in get_args(Link):
             raise ValueError(f"link must be one of {', '.join(get_args(Link))}, got {self.link!r}")
@@ -90,7 +90,15 @@ class BinarySampler:
         return jnp.where(jnp.isnan(chance), jnp.nan, chosen)
 
     def log_probability(self, field: Array, thought: Array) -> Array:
-        """Log-probability of a thought (d,) whose coefficients were sampled from the field (d,), a scalar."""
+        """Log-probability of a thought (d,) whose coefficients were sampled from the field (d,), a scalar; NaN if either is."""
         _check.shape("thought", thought, jnp.shape(field))
         chance = self.probability(field)
-        return jnp.sum(jnp.where(thought > (self.prior.high + self.prior.low) / 2, jnp.log(chance), jnp.log1p(-chance)))
+        chosen = jnp.where(thought > (self.prior.high + self.prior.low) / 2, chance, 1 - chance)
+        possible = chosen > 0
+        each = jnp.where(possible, jnp.log(jnp.where(possible, chosen, 1.0)), -jnp.inf)
+        return jnp.sum(jnp.where(jnp.isnan(thought) | jnp.isnan(chance), jnp.nan, each))
+
+
+def _is_infinite(beta: ArrayLike) -> bool:
+    """Whether a known inverse temperature is greedy."""
+    return not isinstance(beta, jax.core.Tracer) and float(np.asarray(beta)) == np.inf

@@ -18,7 +18,7 @@ from experiments.study import Measurement, Prediction, Study
 from ttc_jax import aggregation
 
 QUICK = BinaryConfig(
-    num_tasks=128,
+    num_tasks=224,
     dim=(150, 500),
     examples_per_coefficient=1.0,
     label_noise_per_coefficient=0.7,
@@ -26,7 +26,7 @@ QUICK = BinaryConfig(
     inverse_temperature=(1.0,),
     num_steps=(1, 2, 4, 8),
     num_candidates=(1, 3, 5, 9, 17, 33),
-    num_coordinates=40_000,
+    num_coordinates=60_000,
 )
 
 
@@ -36,12 +36,12 @@ def _numbers(config: BinaryConfig) -> tuple[int, ...]:
 
 @functools.lru_cache(maxsize=4)
 def predict(config: BinaryConfig) -> Prediction:
-    """The error of one candidate, and what the vote takes away; as wrong ones, candidates that err independently."""
+    """The error of one candidate, and what the vote takes away; as a wrong one, candidates that err independently."""
     binary.check(config)
     numbers = _numbers(config)
     if even := [number for number in numbers if number % 2 == 0]:
         raise ValueError(f"num_candidates must be odd, so that no vote is tied, got {even[0]}")
-    chain, forgetful = (binary.predicted(config, (1, *numbers), memory=memory) for memory in (True, False))
+    chain = binary.predicted(config, (1, *numbers))
     shape = (len(config.dim) + 1, *chain.vote_error[..., 1:].shape)
     single, votes = chain.vote_error[..., :1], chain.vote_error[..., 1:]
     return Prediction(
@@ -50,7 +50,6 @@ def predict(config: BinaryConfig) -> Prediction:
         judged=binary.judged(config, votes.shape),
         wrong={
             "with_independent_candidates": np.broadcast_to(theory.majority_accuracy(single, np.array(numbers)), shape),
-            "without_the_response's_memory": np.broadcast_to(forgetful.vote_error[..., 1:], shape),
         },
     )
 
@@ -73,7 +72,8 @@ def limit(data: xr.Dataset) -> float:
     config = json.loads(data.attrs["config"])
     dim = max(config["dim"])
     noise = config["label_noise_per_coefficient"] * np.sqrt(dim)
-    return float(theory.binary_bayes_error(dim, dim * config["examples_per_coefficient"], label_noise_std=noise).bit_error)
+    num_examples = round(dim * config["examples_per_coefficient"])
+    return float(theory.binary_bayes_error(dim, num_examples, label_noise_std=noise).bit_error)
 
 
 def findings(data: xr.Dataset) -> dict:

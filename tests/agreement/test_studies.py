@@ -20,7 +20,7 @@ NAMED = {
     "best-of-n": ("without the verifier's noise", "Gaussian form at d = 10, N = 64"),
     "verifier-quality": ("without the verifier's noise",),
     "binary-chain": ("without the response's memory",),
-    "majority-vote": ("with independent candidates", "without the response's memory"),
+    "majority-vote": ("with independent candidates",),
 }
 # Parts of the quick presets that are slow to compile; `python -m tests.agreement.seeds` runs them whole.
 SMALLER = {

@@ -188,6 +188,13 @@ def test_derivatives_exist_of_the_sample_at_the_end_and_of_nothing_else():
     )
 
 
+def test_steps_of_no_size_stay_at_the_prior():
+    still = theory.sampled_chain(**{**setting(CASES["a prior"]), "step_size": 0.0}, num_steps=3, num_coordinates=1600)
+    high = probability(np.array(-0.4), CASES["a prior"])  # the field is the prior's mean, in half-gaps
+    assert still.bit_error[1] == pytest.approx(0.3 * (1 - high) + 0.7 * high, abs=1e-3)
+    assert np.isfinite(still.bit_error).all()
+
+
 CHAIN = {**setting(CASES["few examples"]), "num_steps": 2, "num_coordinates": 160}
 END = {**setting(CASES["few examples"]), "num_steps": 2, "decoding_noise_std": 0.1}
 BAD = [
@@ -197,6 +204,8 @@ BAD = [
     (theory.sampled_chain, {**CHAIN, "link": "probit"}, "link", "probit"),
     (theory.sampled_chain, {**CHAIN, "num_candidates": ()}, "num_candidates", "0"),
     (theory.sampled_chain, {**CHAIN, "num_candidates": (0,)}, "num_candidates", "0"),
+    (theory.sampled_chain, {**CHAIN, "num_candidates": (2.7,)}, "num_candidates", "2.7"),
+    (theory.sampled_chain, {**CHAIN, "num_steps": [1, 2]}, "num_steps", "(2,)"),
     (theory.sampled_chain, {**CHAIN, "num_coordinates": 10}, "num_coordinates", "10"),
     (theory.sampled_chain, {**CHAIN, "num_steps": -1}, "num_steps", "-1"),
     (theory.sampled_end_error, {**END, "decoding_noise_std": -0.1}, "decoding_noise_std", "-0.1"),

@@ -26,7 +26,7 @@ def enumerated(probabilities, number):
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 0.3, 0.5, 0.51, 0.999, 1.0])
-@pytest.mark.parametrize("number", [1, 2, 7, 100, 9999, 10_000])
+@pytest.mark.parametrize("number", [1, 2, 7, 100, 9999, 1_000_000])
 def test_majority_is_a_binomial_tail_with_half_the_ties(accuracy, number):
     counts = np.arange(number + 1)
     chance = stats.binom.pmf(counts, number, accuracy)
@@ -90,6 +90,10 @@ def test_traced_values_and_derivatives():
     assert float(jax.jit(of_five)(jnp.float32(0.6))) == pytest.approx(of_five(0.6), rel=1e-6)
     slope = float(jax.grad(of_five)(jnp.float32(0.6)))
     assert slope == pytest.approx(30 * 0.6**2 * 0.4**2, rel=1e-5)
+    for edge in (0.0, 1.0):
+        assert float(jax.grad(of_five)(edge)) == 0
+        assert float(jax.grad(lambda accuracy: theory.majority_accuracy(accuracy, 1))(edge)) == 1
+        assert float(jax.grad(lambda accuracy: theory.majority_accuracy(accuracy, 999))(edge)) == 0
     shares = jnp.array([0.5, 0.3, 0.2])
     slope = jax.grad(lambda p: theory.plurality_accuracy(p, 7))(shares)
     moved = [theory.plurality_accuracy(np.array([0.5 + step, 0.3 - step, 0.2]), 7) for step in (-1e-5, 1e-5)]

@@ -21,26 +21,32 @@ def errors_of(prior, num_steps=12, tasks=48, change=lambda decoder: decoder):
     def errors(key):
         task = sample_task(key, config, label_noise_std=noise_std)
         states = rollout(key, task.context, decoder, num_steps=num_steps, initial_state=jnp.full(DIM, prior.mean))
-        return jax.vmap(lambda state: bit_error(state, task, low=prior.low, high=prior.high))(states[1:])
+        return jax.vmap(lambda state: bit_error(state, task, prior=prior))(states[1:])
 
     return np.asarray(jax.lax.map(jax.jit(errors), jax.random.split(jax.random.key(1), tasks)), np.float64)
 
 
-def state_evolution(num_steps):
+def state_evolution(num_steps, prob_high=0.5):
     """Bit error of +-1 coefficients, step by step: v = (s^2 + E) d / n, E = mean squared error of the scalar channel."""
     z = np.linspace(-9, 9, 4001)
     weights = stats.norm.pdf(z) * (z[1] - z[0])
-    squared, wrong = 1.0, []
+    tilt = np.log(prob_high / (1 - prob_high)) / 2
+    squared, wrong = 4 * prob_high * (1 - prob_high), []
     for _ in range(num_steps):
         precision = EXAMPLES / DIM / (NOISE + squared)
-        wrong.append(stats.norm.sf(np.sqrt(precision)))
-        squared = weights @ (1 - np.tanh(precision + np.sqrt(precision) * z)) ** 2
+        chances, errors = [], []
+        for sign, share in ((1, prob_high), (-1, 1 - prob_high)):
+            odds = precision + np.sqrt(precision) * z + sign * tilt  # half log-odds of the truth
+            chances.append(share * weights @ (odds < 0))
+            errors.append(share * weights @ (1 - np.tanh(odds)) ** 2)
+        wrong.append(sum(chances))
+        squared = sum(errors)
     return np.array(wrong)
 
 
-@pytest.mark.parametrize("prior", [BinaryPrior(), BinaryPrior(2.0, 5.0)])
+@pytest.mark.parametrize("prior", [BinaryPrior(), BinaryPrior(2.0, 5.0), BinaryPrior(prob_high=0.2)])
 def test_message_passing_follows_state_evolution(prior):
-    errors, predicted = errors_of(prior), state_evolution(12)
+    errors, predicted = errors_of(prior), state_evolution(12, prior.prob_high)
     assert agrees(errors, predicted)
     assert largest_z(errors, 1.15 * predicted) > 5
 
@@ -53,6 +59,13 @@ def test_without_its_memory_term_it_does_not():
         return decoder._replace(step=step)
 
     assert largest_z(errors_of(BinaryPrior(), change=forget), state_evolution(12)) > 5
+
+
+def test_an_exact_recovery_stays_one():
+    prior = BinaryPrior()
+    task = sample_task(jax.random.key(3), TaskConfig(50, 150, prior=prior))
+    states = rollout(jax.random.key(0), task.context, message_passing(prior), num_steps=60)
+    np.testing.assert_array_equal(states[-1], task.coefficients)
 
 
 def test_bad_input_is_named():

@@ -174,6 +174,7 @@ BAD = [
     (lambda: BinarySampler(-1.0), "inverse_temperature", "-1"),
     (lambda: BinarySampler(np.nan), "inverse_temperature", "nan"),
     (lambda: BinarySampler([1.0, 2.0]), "inverse_temperature", "(2,)"),
+    (lambda: BinarySampler(jnp.array([1.0, 2.0])), "inverse_temperature", "(2,)"),
     (lambda: BinarySampler(1.0, "fair"), "prior", "fair"),
     (lambda: BinarySampler(1.0, BinaryPrior(prob_high=0.0)), "prob_high", "0"),
     (lambda: BinarySampler(1.0, BinaryPrior(1.0, 1.0)), "high", "1"),

@@ -89,6 +89,20 @@ def test_the_order_of_the_candidates_does_not_matter(name, candidates, log_weigh
 
 
 @every_vote
+def test_weights_of_any_size_count_within_their_prefix(name, candidates, log_weights):
+    whole, prefix = VOTES[name]
+    late = log_weights.at[6].set(500.0)
+    np.testing.assert_array_equal(
+        prefix(candidates, (5, 7), log_weights=late)[0], whole(candidates[:5], log_weights=log_weights[:5])
+    )
+    np.testing.assert_array_equal(prefix(candidates, (7,), log_weights=late)[0], candidates[6])
+    for weight in (jnp.nan, -jnp.inf):
+        left_out = whole(candidates, log_weights=log_weights.at[0].set(weight))
+        np.testing.assert_array_equal(left_out, whole(candidates[1:], log_weights=log_weights[1:]))
+    np.testing.assert_array_equal(whole(candidates, log_weights=log_weights.at[3].set(jnp.inf)), candidates[3])
+
+
+@every_vote
 def test_one_candidate_is_the_answer(name, candidates):
     np.testing.assert_array_equal(VOTES[name][0](candidates[:1]), candidates[0])
 
@@ -133,14 +147,14 @@ def test_ties_of_answers_are_broken_uniformly_among_the_candidates():
 
 def test_other_values_vote_for_the_nearer_one():
     candidates = jnp.array([[0.1, 0.9], [0.2, 0.8], [1.0, 0.0]])
-    np.testing.assert_array_equal(aggregation.majority_vote(candidates, low=0.0, high=1.0), [0.0, 1.0])
+    np.testing.assert_array_equal(aggregation.majority_vote(candidates, prior=BinaryPrior(0.0, 1.0)), [0.0, 1.0])
 
 
 def test_bit_errors_count_the_wrong_side():
     prior = BinaryPrior(0.0, 1.0)
     task = sample_task(jax.random.key(1), TaskConfig(4, 3, prior=prior))
     truth = task.coefficients
-    values = {"low": 0.0, "high": 1.0}
+    values = {"prior": prior}
     for wrong in range(5):
         estimate = jnp.where(jnp.arange(4) < wrong, 1 - truth, truth) * 0.6 + 0.2
         assert float(bit_error(estimate, task, **values)) == wrong / 4
@@ -182,7 +196,7 @@ BAD = [
     (lambda: aggregation.majority_vote(FOUR), "number of candidates", "4"),
     (lambda: aggregation.prefix_majority_votes(FOUR, (1, 2)), "number of candidates", "2"),
     (lambda: aggregation.prefix_majority_votes(FOUR, (5,)), "sizes", "5"),
-    (lambda: aggregation.majority_vote(FOUR[:3], low=1.0, high=1.0), "high", "1"),
+    (lambda: aggregation.majority_vote(FOUR[:3], prior=(0, 1)), "prior", "(0, 1)"),
     (lambda: aggregation.majority_vote(FOUR, key=3), "key", "3"),
     (lambda: aggregation.majority_vote(FOUR[:3], log_weights=jnp.ones(2)), "log_weights", "(2,)"),
     (lambda: aggregation.plurality_vote(jnp.ones(3)), "candidates", "(3,)"),
