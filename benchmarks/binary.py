@@ -12,7 +12,7 @@ import numpy as np
 import theory
 import ttc_jax
 from benchmarks.timing import host, medians, print_table
-from ttc_jax import decoding
+from ttc_jax import decoders
 from ttc_jax.models import linear_attention
 
 DIM, EXAMPLES, STEPS, CANDIDATES, TASKS = 1000, 2000, 20, 33, 32
@@ -28,11 +28,11 @@ def main() -> None:
         jax.random.split(jax.random.key(0), TASKS),
     )
     keys = jax.random.split(jax.random.key(1), TASKS)
-    decoders = {
-        "through the transformer, cached keys": decoding.cached_attention(
+    forms = {
+        "through the transformer, cached keys": decoders.cached_attention(
             linear_attention.gradient_step(DIM, CHAIN["step_size"])
         ),
-        "Gram recursion": decoding.gram(CHAIN["step_size"]),
+        "Gram recursion": decoders.gram(CHAIN["step_size"]),
     }
 
     def chains(decoder):
@@ -57,7 +57,7 @@ def main() -> None:
 
     plain, inputs = jax.jit(products), tasks.context.inputs
     rows = {"plain matrix products of the same shapes": lambda: host(plain(inputs))}
-    for name, decoder in decoders.items():
+    for name, decoder in forms.items():
         rows[name] = functools.partial(lambda run: host(run(keys, tasks.context)), chains(decoder))
     title = f"{TASKS} tasks, d = {DIM}, n = {EXAMPLES}, T = {STEPS}, N = {CANDIDATES}, fed-back binary samples"
     print_table(title, medians(rows, repeats=3), "plain matrix products of the same shapes")

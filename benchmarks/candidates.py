@@ -22,7 +22,7 @@ import numpy as np
 import theory
 import ttc_jax
 from benchmarks.timing import host, medians, print_table
-from ttc_jax import aggregation, decoding, verifiers
+from ttc_jax import aggregation, decoders, verifiers
 from ttc_jax.models import linear_attention
 from ttc_jax.normals import standard_normal
 
@@ -94,12 +94,12 @@ def _report(candidates, task):
 
 def step_by_step(key):
     """W1 on one task by the Gram recursion."""
-    return _walked(key, decoding.gram(STEP_SIZE))
+    return _walked(key, decoders.gram(STEP_SIZE))
 
 
 def through_transformer(key):
     """W1 on one task by the transformer with cached keys."""
-    return _walked(key, decoding.cached_attention(linear_attention.gradient_step(DIM, STEP_SIZE)))
+    return _walked(key, decoders.cached_attention(linear_attention.gradient_step(DIM, STEP_SIZE)))
 
 
 def _walked(key, decoder):
@@ -127,7 +127,7 @@ def swept(key, decoding_noise_std):
     return ttc_jax.averaged_risk(
         chain_key,
         task,
-        decoding.gram(STEP_SIZE),
+        decoders.gram(STEP_SIZE),
         num_steps=SWEPT_STEPS,
         num_candidates=SWEPT_CANDIDATES,
         decoding_noise_std=decoding_noise_std,

@@ -18,7 +18,7 @@ import numpy as np
 import theory
 import ttc_jax
 from experiments.study import Measurement, progress_of_parts
-from ttc_jax import decoding
+from ttc_jax import decoders
 from ttc_jax.models import linear_attention
 
 EXTRAPOLATED = "extrapolated"
@@ -64,17 +64,20 @@ def check(config: BinaryConfig) -> None:
             raise ValueError(f"{name} must be an integer of at least {least}, got {getattr(config, name)}")
     if not 0 <= config.label_noise_per_coefficient < np.inf:
         raise ValueError(f"label_noise_per_coefficient must be finite and at least 0, got {config.label_noise_per_coefficient}")
-    for name in ("dim", "inverse_temperature", "num_steps", "num_candidates"):
-        values = getattr(config, name)
-        if len(values) < (2 if name == "dim" else 1) or len(set(values)) < len(values):
-            raise ValueError(
-                f"{name} must list {'at least two' if name == 'dim' else 'one or more'} distinct values, got {values}"
-            )
+    check_lists(config)
     for name in ("num_steps", "num_candidates", "dim"):
         if min(getattr(config, name)) < 1:
             raise ValueError(f"{name} must be integers of at least 1, got {min(getattr(config, name))}")
     if num_examples(config, min(config.dim)) < 1:
         raise ValueError(f"examples_per_coefficient must give at least one example, got {config.examples_per_coefficient}")
+
+
+def check_lists(config: Any) -> None:
+    """ValueError unless every list of the settings holds distinct values: two dimensions at least, one of anything else."""
+    for name, values in vars(config).items():
+        if isinstance(values, tuple) and (len(values) < 1 + (name == "dim") or len(set(values)) < len(values)):
+            least = "two" if name == "dim" else "one"
+            raise ValueError(f"{name} must list distinct values, at least {least}, got {list(values)}")
 
 
 def num_examples(config: BinaryConfig, dim: int) -> int:
@@ -127,14 +130,15 @@ def measure(
         )
         found.append((result.mean, result.standard_error))
     mean, error = np.moveaxis(np.array(found), 1, 0)
+    axes = {"inverse_temperature": np.sort(config.inverse_temperature), "num_steps": steps, **reused}
+    return with_limit(dims, axes, mean, error)
+
+
+def with_limit(dims: np.ndarray, axes: dict[str, np.ndarray], mean: np.ndarray, error: np.ndarray) -> Measurement:
+    """What was measured on axes (dim, *axes), with infinite dimension behind the others."""
     limit, stray = extrapolated(dims[-2:], mean[-2:], error[-2:])
-    axes = {
-        "dim": np.array([*map(str, dims), EXTRAPOLATED]),
-        "inverse_temperature": np.sort(config.inverse_temperature),
-        "num_steps": steps,
-        **reused,
-    }
-    return Measurement(axes, np.concatenate([mean, limit[None]]), np.concatenate([error, stray[None]]))
+    named = np.array([*map(str, dims), EXTRAPOLATED])
+    return Measurement({"dim": named, **axes}, np.concatenate([mean, limit[None]]), np.concatenate([error, stray[None]]))
 
 
 def extrapolated(dims: np.ndarray, mean: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -145,10 +149,9 @@ def extrapolated(dims: np.ndarray, mean: np.ndarray, error: np.ndarray) -> tuple
     return (large * mean[1] - small * mean[0]) / (large - small), np.hypot(stray, left)
 
 
-def judged(config: BinaryConfig, shape: tuple[int, ...]) -> np.ndarray:
-    """Infinite dimension only, on axes (dim, *shape)."""
-    place = np.arange(len(config.dim) + 1) == len(config.dim)
-    return np.broadcast_to(np.expand_dims(place, tuple(range(1, len(shape) + 1))), (len(place), *shape))
+def judged(dims: tuple[int, ...], holds: np.ndarray) -> np.ndarray:
+    """Infinite dimension only, and there where the formula holds (*shape); on axes (dim, *shape)."""
+    return np.concatenate([np.zeros((len(dims), *holds.shape), bool), holds[None]])
 
 
 @functools.lru_cache(maxsize=32)
@@ -168,7 +171,7 @@ def answers(config: BinaryConfig, dim: int, answer: Callable[..., Any], num_cand
     return errors
 
 
-def _decoder(config: BinaryConfig, dim: int) -> decoding.Decoder:
+def _decoder(config: BinaryConfig, dim: int) -> decoders.Decoder:
     if config.decoder == "gram":
-        return decoding.gram(config.step_size)
-    return decoding.cached_attention(linear_attention.gradient_step(dim, config.step_size))
+        return decoders.gram(config.step_size)
+    return decoders.cached_attention(linear_attention.gradient_step(dim, config.step_size))

@@ -151,11 +151,11 @@ def _measurement(
     return risks
 
 
-def _decoder(name: str, dim: int, step_size) -> ttc_jax.decoding.Decoder:
+def _decoder(name: str, dim: int, step_size) -> ttc_jax.decoders.Decoder:
     if name == "gram":
-        return ttc_jax.decoding.gram(step_size)
+        return ttc_jax.decoders.gram(step_size)
     params = linear_attention.gradient_step(dim, step_size)
-    return {"cached": ttc_jax.decoding.cached_attention, "full": ttc_jax.decoding.full_attention}[name](params)
+    return {"cached": ttc_jax.decoders.cached_attention, "full": ttc_jax.decoders.full_attention}[name](params)
 
 
 def _axes(config: ChainConfig) -> dict[str, np.ndarray]:

@@ -31,7 +31,7 @@ class Chooser:
 
     Attributes:
         name: as figures and files call it.
-        verifier: its prediction's verifier; None averages.
+        verifier: its prediction's verifier; None where all candidates count alike, in an average or a vote.
     """
 
     name: str
@@ -185,7 +185,7 @@ def _measurement(dim: int, num_examples: int, num_steps: int, choosers: tuple[Ch
         candidates = ttc_jax.sample_candidates(
             chain_key,
             task.context,
-            ttc_jax.decoding.gram(step_size),
+            ttc_jax.decoders.gram(step_size),
             num_candidates=max(numbers),
             num_steps=num_steps,
             decoding_noise_std=decoding_noise_std,

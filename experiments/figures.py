@@ -103,6 +103,12 @@ def curve(axes: Axes, data: xr.Dataset, dim: str, *, color: Any, marker: str, la
     axes.plot([], [], color=color, marker=marker, label=label)
     if not judged.all():
         axes.plot(x, predicted, color=color, linestyle="--", linewidth=0.8)
+    points(axes, x, data, color=color, marker=marker)
+
+
+def points(axes: Axes, x: np.ndarray, data: xr.Dataset, *, color: Any, marker: str) -> None:
+    """Measured points at places ``x`` with error bars of two standard errors; hollow where they are not judged."""
+    judged = data["judged"].to_numpy().astype(bool)
     for mask, face in ((judged, color), (~judged, "white")):
         axes.errorbar(
             x[mask],

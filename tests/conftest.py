@@ -1,9 +1,12 @@
 """Strict settings for every test: broadcasting between different ranks raises inside the library, warnings are errors."""
 
+import importlib.metadata
 import os
 from pathlib import Path
 
 # Compiling is most of the work. What one test process has compiled serves the others, and the next run of the tests.
+if importlib.metadata.version("jax").startswith("0.10."):  # an unknown flag is fatal
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "compiled"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
@@ -16,6 +19,12 @@ import pytest
 def strict_ranks():
     with jax.numpy_rank_promotion("raise"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def quick_compilation(request):
+    """Programs that compute little, but for tests marked as optimised, are not worth the compiler's best."""
+    jax.config.update("jax_disable_most_optimizations", request.node.get_closest_marker("optimised") is None)
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ LAYERS = {
         {"tasks"},
         {"tokens", "sampling"},
         {"models"},
-        {"decoding"},
-        {"message_passing"},
+        {"decoders"},
+        {"decoding", "message_passing"},
         {"risk"},
         {"verifiers", "aggregation"},
         {"curves"},
@@ -36,6 +36,7 @@ LAYERS = {
         {"figures", "agreement", "study"},
         {"chains"},
         {"choosers", "binary"},
+        {"answers"},
         {"studies"},
         {"results"},
         {"report"},
@@ -43,10 +44,11 @@ LAYERS = {
     ],
     "theory": [
         {"_evaluate", "_quadrature"},
-        {"spectrum", "resolvents", "scalar_selection", "voting", "coverage"},
+        {"_sampler"},
+        {"spectrum", "resolvents", "scalar_selection", "voting", "coverage", "answers"},
         {"stability", "selection", "chain", "bayes"},
-        {"covariance", "contexts", "binary_chain"},
-        {"allocation"},
+        {"covariance", "contexts", "binary_chain", "binary_end"},
+        {"allocation", "enumeration"},
     ],
 }
 

@@ -4,12 +4,15 @@ Arguments are scalars or arrays that broadcast, plain or traced; results are dou
 """
 
 from theory.allocation import Allocation, best_allocation
+from theory.answers import best_answer_value, best_of_pool, roc_accuracy
 from theory.bayes import BinaryBayes, Posterior, binary_bayes_error, discrete_bayes, gaussian_bayes_risk, posterior_vote_error
-from theory.binary_chain import SampledChain, sampled_chain, sampled_end_error
+from theory.binary_chain import SampledChain, sampled_chain
+from theory.binary_end import sampled_end_error
 from theory.chain import RiskTerms, expected_risk, expected_risk_next_order, risk_given_context
 from theory.contexts import ContextLoss, Estimate, HeldOutLoss, Oracle, expected_best_of_n_risk
 from theory.covariance import expected_risk_covariance, expected_risk_covariance_next_order, spectral_edge
-from theory.coverage import beta_pass_at_k, pass_at_k
+from theory.coverage import beta_pass_at_k, expected_pass_at_k, pass_at_k
+from theory.enumeration import AnswerLaw, MajorityVote, Measure, PluralityVote, answer_law, expected_answer_errors
 from theory.scalar_selection import expected_maximum_normal, scalar_best_of_n, scalar_softmax_selection
 from theory.selection import Gaussian, Quadratic, best_of_n_risk, best_of_n_risk_gaussian
 from theory.stability import divergence_probability, divergence_probability_covariance, largest_stable_step
@@ -17,26 +20,35 @@ from theory.voting import majority_accuracy, plurality_accuracy, plurality_error
 
 __all__ = [
     "Allocation",
+    "AnswerLaw",
     "BinaryBayes",
     "ContextLoss",
     "Estimate",
     "Gaussian",
     "HeldOutLoss",
+    "MajorityVote",
+    "Measure",
     "Oracle",
+    "PluralityVote",
     "Posterior",
     "Quadratic",
     "RiskTerms",
     "SampledChain",
+    "answer_law",
     "best_allocation",
+    "best_answer_value",
     "best_of_n_risk",
     "best_of_n_risk_gaussian",
+    "best_of_pool",
     "beta_pass_at_k",
     "binary_bayes_error",
     "discrete_bayes",
     "divergence_probability",
     "divergence_probability_covariance",
+    "expected_answer_errors",
     "expected_best_of_n_risk",
     "expected_maximum_normal",
+    "expected_pass_at_k",
     "expected_risk",
     "expected_risk_covariance",
     "expected_risk_covariance_next_order",
@@ -50,6 +62,7 @@ __all__ = [
     "plurality_error_exponent",
     "posterior_vote_error",
     "risk_given_context",
+    "roc_accuracy",
     "sampled_chain",
     "sampled_end_error",
     "scalar_best_of_n",

@@ -181,9 +181,42 @@ def check_broadcast(**values: Any) -> None:
         raise ValueError(f"arguments must have shapes that broadcast together, got {shapes}") from None
 
 
+def check_plain(name: str, value: Any) -> Any:
+    """``value``, which fixes a shape and must not be traced."""
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+        raise ValueError(f"{name} fixes a shape and must be plain, got a value traced by jit, vmap or grad")
+    return value
+
+
+def check_probabilities(name: str, value: Any) -> None:
+    """ValueError unless ``value``, one dimension, lists probabilities that sum to one."""
+    check_shape(name, value, (None,))
+    check_real(name, value, minimum=0.0, maximum=1.0)
+    if not isinstance(value, jax.core.Tracer):
+        total = float(np.sum(np.asarray(value, np.float64)))
+        if abs(total - 1) > _SUM_ERROR:
+            raise ValueError(f"{name} must sum to 1, got {total:g}")
+
+
+def check_values(low: Any, high: Any) -> None:
+    """ValueError unless every known pair of values of a binary coefficient has the larger one above the smaller one."""
+    check_real("low", low)
+    check_real("high", high)
+    check_broadcast(low=low, high=high)
+    if any(isinstance(value, jax.core.Tracer) for value in (low, high)):
+        return
+    lows, highs = np.broadcast_arrays(low, high)
+    if (highs <= lows).any():
+        worst = np.argmax(lows - highs)
+        raise ValueError(f"high must be above low = {lows.flat[worst]:g}, got {highs.flat[worst]:g}")
+
+
 def _range(minimum: float, maximum: float, open_ends: bool) -> str:
     if np.isinf(minimum):
         return "a finite number"
     if np.isinf(maximum):
         return f"finite and {'above' if open_ends else 'at least'} {minimum:g}"
     return f"{'strictly ' if open_ends else ''}between {minimum:g} and {maximum:g}"
+
+
+_SUM_ERROR = 1e-6  # by which probabilities may miss one

@@ -21,7 +21,7 @@ from jax import Array
 from jax.scipy.special import logsumexp, ndtr
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_broadcast, check_count, check_real, check_shape, evaluate
+from theory._evaluate import check_broadcast, check_count, check_real, check_shape, check_values, evaluate
 from theory._quadrature import normal_rule
 from theory.spectrum import spectral_rule
 from theory.voting import majority
@@ -213,19 +213,6 @@ def discrete_bayes(
         check_shape(name, value, ())
     arrays = inputs, targets, label_noise_std, low, high, prob_high
     return evaluate(_enumeration, *arrays, core_dims=(2, 1))
-
-
-def check_values(low: ArrayLike, high: ArrayLike) -> None:
-    """ValueError unless every known pair of values of a binary coefficient has the larger one above the smaller one."""
-    check_real("low", low)
-    check_real("high", high)
-    check_broadcast(low=low, high=high)
-    if any(isinstance(value, jax.core.Tracer) for value in (low, high)):
-        return
-    lows, highs = np.broadcast_arrays(low, high)
-    if (highs <= lows).any():
-        worst = np.argmax(lows - highs)
-        raise ValueError(f"high must be above low = {lows.flat[worst]:g}, got {highs.flat[worst]:g}")
 
 
 def _check_sizes(dim: ArrayLike, num_examples: ArrayLike, label_noise_std: ArrayLike) -> None:

@@ -1,36 +1,21 @@
-r"""Binary coefficients sampled from a chain of thought: at its end, or after every step with the sample fed back.
+r"""Binary coefficients sampled after every step of a chain of thought, and fed back: dynamical mean-field theory.
 
-Everything is in units of half the gap h between the two values around their midpoint: a coefficient is b = +1 with probability
-rho, else -1, and s^2 = sigma^2 / (h^2 d) is the label noise. A field u is turned into a sample by
-
-    logistic           P(+1) = 1 / (1 + exp(-2 beta u - log(rho / (1 - rho))))     the posterior, for a field of variance 1/beta
-    clipped_linear     P(+1) = clip(rho + beta (u - (2 rho - 1)) / 2, 0, 1)        a sample with mean u, for beta = 1
-
-so that beta = 0 samples the prior, and beta = infinity rounds the field at zero or at the prior's mean.
-
-Derivatives exist of the sample at the end only: the fed-back chain is an average over simulated coordinates.
+A coefficient is b = +1 or -1 in units of half the gap h between the two values around their midpoint, and s^2 =
+sigma^2 / (h^2 d) the label noise. The averages are over simulated coordinates: they have no derivatives.
 """
 
 from __future__ import annotations
 
-import functools
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from theory._evaluate import check_broadcast, check_count, check_real, check_shape, evaluate
-from theory._quadrature import normal_rule
-from theory.bayes import check_values
-from theory.chain import nodes_of
-from theory.spectrum import spectral_rule
-from theory.voting import majority
-
-Link = Literal["logistic", "clipped_linear"]
+from theory._evaluate import check_count, check_plain, check_shape, evaluate
+from theory._sampler import Link, check_sampler, prob_of_high
 
 
 class SampledChain(NamedTuple):
@@ -47,75 +32,6 @@ class SampledChain(NamedTuple):
     bit_error_std: Any
     vote_error: Any
     vote_error_std: Any
-
-
-def sampled_end_error(
-    dim: ArrayLike,
-    num_examples: ArrayLike,
-    *,
-    num_steps: ArrayLike,
-    step_size: ArrayLike,
-    label_noise_std: ArrayLike,
-    decoding_noise_std: ArrayLike,
-    inverse_temperature: ArrayLike,
-    num_candidates: ArrayLike = 1,
-    link: Link = "logistic",
-    low: ArrayLike = -1.0,
-    high: ArrayLike = 1.0,
-    prob_high: ArrayLike = 0.5,
-) -> np.ndarray | Array:
-    r"""Bit error of the majority of N binary samples, each drawn at the end of its own noisy chain of T steps.
-
-    A chain starts at the prior's mean b_0 = 2 rho - 1 and is shared by the candidates up to its decoding noise. With A and Q of
-    :mod:`theory.chain`, <.> the Marchenko-Pastur average and a_k = <(1 - eta x)^{kT}>, a coefficient's field given b is
-
-        u ~ N(b - a_1 (b - b_0),  (1 - b_0^2) (a_2 - a_1^2) + (sigma^2 / (h^2 n)) <x Q(x)^2>)
-
-    for all candidates, and each adds N(0, (tau / h)^2 <sum_{s<T} (1 - eta x)^{2s}>). The vote errs with probability
-    E_u P(Bin(N, p(u)) > N/2), ties counting one half, p(u) the probability that one sample is wrong. For large N that falls to
-    the probability that the field is on the wrong side: votes cannot beat the context. Error O(1/d). All arguments but ``link``
-    broadcast.
-
-    Args:
-        dim: d >= 1.
-        num_examples: n >= 1.
-        num_steps: T >= 0.
-        step_size: eta, finite.
-        label_noise_std: sigma >= 0.
-        decoding_noise_std: tau >= 0.
-        inverse_temperature: beta >= 0; infinite for the more probable value.
-        num_candidates: N >= 1.
-        link: how a field becomes a probability.
-        low: the smaller value of a coefficient.
-        high: the larger one.
-        prob_high: rho, strictly between 0 and 1.
-
-    Raises:
-        ValueError: an argument is out of range.
-
-    Source: Gaussian fields of a rotationally invariant linear iteration.
-
-    Example:
-        >>> chain = dict(num_steps=8, step_size=0.4, label_noise_std=3.0, decoding_noise_std=0.3, inverse_temperature=2.0)
-        >>> sampled_end_error(100, 200, **chain, num_candidates=np.array([1, 9, 99])).round(4).tolist()
-        [0.1125, 0.0143, 0.0024]
-    """
-    scalars = {
-        "num_steps": num_steps,
-        "step_size": step_size,
-        "label_noise_std": label_noise_std,
-        "decoding_noise_std": decoding_noise_std,
-        "inverse_temperature": inverse_temperature,
-        "num_candidates": num_candidates,
-        "low": low,
-        "high": high,
-        "prob_high": prob_high,
-    }
-    check_count("num_steps", num_steps, minimum=0)
-    check_real("decoding_noise_std", decoding_noise_std, minimum=0.0)
-    check_count("num_candidates", num_candidates, minimum=1)
-    _check(dim, num_examples, link, scalars)
-    return evaluate(_end_formula, dim, num_examples, *scalars.values(), link=link, num_nodes=nodes_of(num_steps))
 
 
 def sampled_chain(
@@ -157,7 +73,8 @@ def sampled_chain(
         label_noise_std: sigma >= 0.
         inverse_temperature: beta >= 0; infinite for the more probable value.
         num_candidates: the numbers of votes N >= 1, plain integers; the largest one is simulated side by side.
-        link: how a field becomes a probability.
+        link: how a field u becomes the probability of the high value: logistic, sigmoid(2 beta u + log(rho / (1 - rho))), or
+            clipped_linear, clip(rho + beta (u - (2 rho - 1)) / 2, 0, 1).
         low: the smaller value of a coefficient.
         high: the larger one.
         prob_high: rho, strictly between 0 and 1.
@@ -180,11 +97,11 @@ def sampled_chain(
         [0.5, 0.18, 0.15, 0.13]
     """
     check_count("num_steps", num_steps, minimum=0)
-    listed = np.atleast_1d(_plain("num_candidates", num_candidates))
+    listed = np.atleast_1d(check_plain("num_candidates", num_candidates))
     check_count("num_candidates", listed if listed.size else 0, minimum=1)
     numbers = tuple(map(int, listed.ravel()))
-    check_count("num_coordinates", _plain("num_coordinates", num_coordinates), minimum=10 * _GROUPS)
-    check_count("seed", _plain("seed", seed), minimum=0)
+    check_count("num_coordinates", check_plain("num_coordinates", num_coordinates), minimum=10 * _GROUPS)
+    check_count("seed", check_plain("seed", seed), minimum=0)
     for name, value in {"num_steps": num_steps, "num_coordinates": num_coordinates, "seed": seed}.items():
         check_shape(name, value, ())
     scalars = {
@@ -195,93 +112,10 @@ def sampled_chain(
         "high": high,
         "prob_high": prob_high,
     }
-    _check(dim, num_examples, link, scalars)
-    static: dict[str, Any] = {"numbers": numbers, "num_steps": int(_plain("num_steps", num_steps)), "link": link}
+    check_sampler(dim, num_examples, link, scalars)
+    static: dict[str, Any] = {"numbers": numbers, "num_steps": int(check_plain("num_steps", num_steps)), "link": link}
     static |= {"memory": bool(memory), "num_coordinates": int(num_coordinates)}
     return evaluate(_chain_formula, dim, num_examples, *scalars.values(), seed, **static)
-
-
-def _check(dim: ArrayLike, num_examples: ArrayLike, link: str, scalars: dict[str, Any]) -> None:
-    """The checks that both forms share."""
-    check_count("dim", dim, minimum=1)
-    check_count("num_examples", num_examples, minimum=1)
-    if link not in get_args(Link):
-        raise ValueError(f"link must be one of {', '.join(get_args(Link))}, got {link!r}")
-    check_real("step_size", scalars["step_size"])
-    check_real("label_noise_std", scalars["label_noise_std"], minimum=0.0)
-    beta = scalars["inverse_temperature"]
-    if not isinstance(beta, jax.core.Tracer):
-        check_real("inverse_temperature", np.where(np.isposinf(beta), 0.0, beta), minimum=0.0)
-    check_values(scalars["low"], scalars["high"])
-    check_real("prob_high", scalars["prob_high"], minimum=0.0, maximum=1.0, open_ends=True)
-    check_broadcast(dim=dim, num_examples=num_examples, **scalars)
-
-
-def _plain(name: str, value: Any) -> Any:
-    """``value``, which fixes a shape and must not be traced."""
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
-        raise ValueError(f"{name} fixes a shape and must be plain, got a value traced by jit, vmap or grad")
-    return value
-
-
-def _prob_high(field: Array, beta: Array, rho: Array, link: str) -> Array:
-    """Probability of the larger value, given the field in units of half the gap."""
-    is_greedy = jnp.isinf(beta)
-    finite = jnp.where(is_greedy, 1.0, beta)
-    if link == "logistic":
-        centre = jnp.zeros_like(rho)
-        soft = jax.nn.sigmoid(2 * finite * field + jnp.log(rho) - jnp.log1p(-rho))
-    else:
-        centre = 2 * rho - 1
-        soft = jnp.clip(rho + finite * (field - centre) / 2, 0.0, 1.0)
-    rounded = jnp.where(field == centre, rho, (field > centre).astype(field.dtype))
-    return jnp.where(is_greedy, rounded, soft)
-
-
-def _end_formula(dim, num_examples, steps, step, label_std, tau, beta, number, low, high, rho, *, link, num_nodes):
-    values = jnp.broadcast_arrays(dim, num_examples, steps, step, label_std, tau, beta, number, low, high, rho)
-    return jnp.vectorize(functools.partial(_end_of_one, link=link, num_nodes=num_nodes))(*values)
-
-
-def _end_of_one(dim, num_examples, steps, step, label_std, tau, beta, number, low, high, rho, *, link, num_nodes):
-    half_gap, start = (high - low) / 2, 2 * rho - 1
-    rule = spectral_rule(dim, num_examples, num_nodes)
-    ratio = 1 - step * rule.nodes
-
-    def average(values):
-        return jnp.sum(rule.leading * values)
-
-    power = jnp.where(steps == 0, 1.0, jnp.abs(ratio) ** steps * jnp.where(steps % 2 == 1, jnp.sign(ratio), 1.0))
-    first, second = average(power), average(power**2)
-    small = rule.nodes < 1e-9
-    learned = jnp.where(small, step * steps, (1 - power) / jnp.where(small, 1.0, rule.nodes))
-    even = jnp.abs(1 - ratio**2) < 1e-9
-    noise_sum = jnp.where(even, steps, (1 - power**2) / jnp.where(even, 1.0, 1 - ratio**2))
-    shared_var = (1 - start**2) * (second - first**2)
-    shared_var += label_std**2 / (half_gap**2 * num_examples) * average(rule.nodes * learned**2)
-    own_var = (tau / half_gap) ** 2 * average(noise_sum)
-
-    def error(truth):
-        shared_std, own_std = (jnp.sqrt(jnp.maximum(variance, 1e-30)) for variance in (shared_var, own_var))
-        mean = truth - first * (truth - start)
-        centre, ends = _steepest(beta, rho, link)
-        shared, shared_weights = normal_rule((centre - mean) / shared_std, (ends - mean) / shared_std)
-        shared = mean + shared_std * shared
-        own, own_weights = normal_rule((centre - shared) / own_std, (ends[:, None] - shared) / own_std)
-        right = jnp.sum(own_weights * _prob_high(shared[:, None] + own_std * own, beta, rho, link), axis=-1)
-        wrong = jnp.where(truth > 0, 1 - right, right)
-        return jnp.sum(shared_weights * majority(jnp.clip(wrong, 0.0, 1.0), number))
-
-    return rho * error(1.0) + (1 - rho) * error(-1.0)
-
-
-def _steepest(beta, rho, link):
-    """The field around which the probability changes fastest, and two at which it may have a kink."""
-    if link == "logistic":
-        centre = jnp.where(beta > 0, (jnp.log1p(-rho) - jnp.log(rho)) / (2 * jnp.where(beta > 0, beta, 1.0)), 0.0)
-        return centre, jnp.stack([centre, centre])
-    centre, width = 2 * rho - 1, 2 / jnp.maximum(beta, 1e-3)
-    return centre, jnp.stack([centre - rho * width, centre + (1 - rho) * width])
 
 
 def _chain_formula(*scalars, numbers, num_steps, link, memory, num_coordinates):
@@ -338,7 +172,7 @@ def _group(key, setting, numbers, num_steps, link, remembers, size):
         noises = jnp.tensordot(shared_root[time], shared_draws, 1) + jnp.tensordot(own_root[time], own_draws, 1)
         field = state + step * jnp.tensordot(memory[time], errors, 1) + scale * noises
 
-        chance = _prob_high(field, beta, rho, link)
+        chance = prob_of_high(field, beta, rho, link)
         wrong = jnp.where(truth > 0, 1 - chance, chance)
         state = jnp.where(_drawn(jax.random.uniform, sample_key, chance.shape) < chance, 1.0, -1.0)
         error, mean_error = truth - state, truth - (2 * chance - 1)  # the second averages the sample

@@ -16,6 +16,30 @@ from numpy.typing import ArrayLike
 from theory._evaluate import check_broadcast, check_count, check_real, evaluate
 
 
+def expected_pass_at_k(accuracy: ArrayLike, k: ArrayLike) -> Any:
+    r"""Probability that at least one of k independent answers is right: what an exact verifier makes of k candidates.
+
+        1 - (1 - p)^k
+
+    Arguments broadcast.
+
+    Args:
+        accuracy: p between 0 and 1.
+        k: >= 1.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    Example:
+        >>> expected_pass_at_k(0.1, np.array([1, 10])).round(4).tolist()
+        [0.1, 0.6513]
+    """
+    check_real("accuracy", accuracy, minimum=0.0, maximum=1.0)
+    check_real("k", k, minimum=1.0)
+    check_broadcast(accuracy=accuracy, k=k)
+    return evaluate(_expected_formula, accuracy, k)
+
+
 def pass_at_k(num_samples: ArrayLike, num_correct: ArrayLike, k: ArrayLike) -> Any:
     r"""Unbiased estimate of pass@k from n answers to a problem, of which c are correct.
 
@@ -77,6 +101,11 @@ def beta_pass_at_k(a: ArrayLike, b: ArrayLike, k: ArrayLike) -> Any:
     check_real("k", k, minimum=1.0)
     check_broadcast(a=a, b=b, k=k)
     return evaluate(_beta_formula, a, b, k)
+
+
+def _expected_formula(accuracy, k):
+    certain = accuracy >= 1
+    return jnp.where(certain, 1.0, -jnp.expm1(k * jnp.log1p(-jnp.where(certain, 0.5, accuracy))))
 
 
 def _pass_formula(num_samples, num_correct, k):

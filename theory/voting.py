@@ -16,11 +16,10 @@ from jax import Array
 from jax.scipy.special import gammaln
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_broadcast, check_count, check_real, check_shape, evaluate
+from theory._evaluate import check_broadcast, check_count, check_probabilities, check_real, evaluate
 
 _LARGEST_NUMBER = 10_000
 _TIE_NODES = 16  # ties of more than 32 answers are too rare to show
-_SUM_ERROR = 1e-6  # by which probabilities may miss one
 
 
 def majority_accuracy(accuracy: ArrayLike, num_candidates: ArrayLike) -> np.ndarray | Array:
@@ -75,9 +74,9 @@ def plurality_accuracy(probabilities: ArrayLike, num_candidates: int) -> Any:
         >>> round(float(plurality_accuracy([0.5, 0.3, 0.2], 3)), 9)  # 1/8 + 3/8 + 6 (0.5)(0.3)(0.2) / 3
         0.56
     """
-    probabilities = _check_probabilities(probabilities)
+    probabilities = _check_answers(probabilities)
     number = _check_number(num_candidates)
-    return evaluate(_plurality_formula, probabilities, core_dims=(1,), number=number)
+    return evaluate(plurality, probabilities, core_dims=(1,), number=number)
 
 
 def plurality_error_bound(probabilities: ArrayLike, num_candidates: ArrayLike) -> np.ndarray | Array:
@@ -101,7 +100,7 @@ def plurality_error_bound(probabilities: ArrayLike, num_candidates: ArrayLike) -
         >>> round(float(plurality_error_bound([0.7, 0.3], 100)), 6)
         0.000335
     """
-    probabilities = _check_probabilities(probabilities)
+    probabilities = _check_answers(probabilities)
     check_count("num_candidates", num_candidates, minimum=1)
     return evaluate(_bound_formula, probabilities, num_candidates, core_dims=(1,))
 
@@ -126,7 +125,7 @@ def plurality_error_exponent(probabilities: ArrayLike) -> np.ndarray | Array:
         >>> round(float(plurality_error_exponent([0.5, 0.3, 0.2])), 6)
         0.025732
     """
-    return evaluate(_exponent_formula, _check_probabilities(probabilities), core_dims=(1,))
+    return evaluate(_exponent_formula, _check_answers(probabilities), core_dims=(1,))
 
 
 def majority(accuracy: Array, number: Array) -> Array:
@@ -163,7 +162,7 @@ def _tail_of_many(smaller, needed):
     return jnp.where(inside, scale * length * jnp.sum(_UNIT_WEIGHTS * jnp.exp(log_integrand), axis=-1), 0.0)
 
 
-def _plurality_formula(probabilities, *, number):
+def plurality(probabilities, *, number):
     mean = number * probabilities
     width = 10 * math.sqrt(number) + 50  # of a sum of Poisson variables: beyond lies less than 1e-20
     angles = 2 * np.pi * np.arange(math.ceil(width)) / math.ceil(width)
@@ -207,16 +206,11 @@ def _exponent_formula(probabilities):
     return jnp.min(-jnp.log1p(-(gaps**2)))
 
 
-def _check_probabilities(probabilities: ArrayLike) -> ArrayLike:
+def _check_answers(probabilities: ArrayLike) -> ArrayLike:
     """``probabilities`` of at least two answers, which sum to one."""
-    (size,) = check_shape("probabilities", probabilities, (None,))
-    if size < 2:
-        raise ValueError(f"probabilities must list at least two answers, got {size}")
-    check_real("probabilities", probabilities, minimum=0.0, maximum=1.0)
-    if not isinstance(probabilities, jax.core.Tracer):
-        total = float(np.sum(np.asarray(probabilities, np.float64)))
-        if abs(total - 1) > _SUM_ERROR:
-            raise ValueError(f"probabilities must sum to 1, got {total:g}")
+    check_probabilities("probabilities", probabilities)
+    if np.size(probabilities) < 2:
+        raise ValueError(f"probabilities must list at least two answers, got {np.size(probabilities)}")
     return probabilities
 
 

@@ -3,7 +3,7 @@
 Every function works on one task and takes its key first; batches are the caller's :func:`jax.vmap`.
 """
 
-from ttc_jax import aggregation, decoding, models, verifiers
+from ttc_jax import aggregation, decoders, models, verifiers
 from ttc_jax.curves import (
     AnswerErrors,
     answer_errors,
@@ -48,7 +48,7 @@ __all__ = [
     "collapsed_averaged_risk",
     "collapsed_candidates",
     "collapsed_selected_risk",
-    "decoding",
+    "decoders",
     "exact_recovery",
     "excess_risk",
     "message_passing",

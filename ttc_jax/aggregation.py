@@ -20,9 +20,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from ttc_jax import _check
-from ttc_jax.tasks import BinaryPrior
+from ttc_jax.tasks import SIGNS, BinaryPrior
 
-_SIGNS = BinaryPrior()
 _TIE = 1e-5
 
 
@@ -171,7 +170,7 @@ def softmax_selection(key: Array, candidates: Array, scores: Array, *, temperatu
 
 
 def majority_vote(
-    candidates: Array, *, log_weights: Array | None = None, prior: BinaryPrior = _SIGNS, key: Array | None = None
+    candidates: Array, *, log_weights: Array | None = None, prior: BinaryPrior = SIGNS, key: Array | None = None
 ) -> Array:
     """The value that most candidates have, coordinate by coordinate.
 
@@ -202,12 +201,12 @@ def prefix_majority_votes(
     sizes: Sequence[int],
     *,
     log_weights: Array | None = None,
-    prior: BinaryPrior = _SIGNS,
+    prior: BinaryPrior = SIGNS,
     key: Array | None = None,
 ) -> Array:
     """:func:`majority_vote` of the first N candidates, for every N in ``sizes``, shape (len(sizes), d).
 
-    One running sum serves all sizes, and the same random choices break the ties of every size.
+    One matrix product serves all sizes, and the same random choices break the ties of every size.
 
     Raises:
         ValueError: as there, or a size is not an integer between 1 and the number of candidates.

@@ -17,7 +17,8 @@ from jax.typing import ArrayLike
 
 from ttc_jax import _check
 from ttc_jax.aggregation import prefix_best_of_n, prefix_means
-from ttc_jax.decoding import Decoder, collapsed_candidates, rollout_candidates
+from ttc_jax.decoders import Decoder
+from ttc_jax.decoding import collapsed_candidates, rollout_candidates
 from ttc_jax.risk import bit_error, exact_recovery, excess_risk
 from ttc_jax.sampling import BinarySampler
 from ttc_jax.tasks import BinaryPrior, Task
@@ -56,10 +57,10 @@ def averaged_risk(
         ValueError: an argument has the wrong shape or range, or a list is empty.
 
     Example:
-        >>> from ttc_jax import TaskConfig, decoding, sample_task
+        >>> from ttc_jax import TaskConfig, decoders, sample_task
         >>> task = sample_task(jax.random.key(0), TaskConfig(dim=3, num_examples=8))
         >>> chain = dict(num_steps=(0, 5), num_candidates=(1, 4), decoding_noise_std=0.1)
-        >>> averaged_risk(jax.random.key(1), task, decoding.gram(0.4), **chain).shape
+        >>> averaged_risk(jax.random.key(1), task, decoders.gram(0.4), **chain).shape
         (2, 2)
     """
     return _walked(key, task, decoder, _of_means(task), num_steps, num_candidates, decoding_noise_std=decoding_noise_std)
@@ -113,12 +114,12 @@ def selected_risk(
         ValueError: an argument has the wrong shape or range, a list is empty, or ``score`` returns another shape than (N,).
 
     Example:
-        >>> from ttc_jax import TaskConfig, decoding, sample_task, verifiers
+        >>> from ttc_jax import TaskConfig, decoders, sample_task, verifiers
         >>> task = sample_task(jax.random.key(0), TaskConfig(dim=3, num_examples=8))
         >>> chain = dict(num_steps=(0, 5), num_candidates=(1, 4, 16), decoding_noise_std=0.1)
         >>> def loss(key, candidates):
         ...     return jax.vmap(verifiers.context_loss, in_axes=(0, None))(candidates, task.context)
-        >>> selected_risk(jax.random.key(1), task, decoding.gram(0.4), loss, **chain).shape
+        >>> selected_risk(jax.random.key(1), task, decoders.gram(0.4), loss, **chain).shape
         (2, 3)
 
         A random verifier uses its key: fresh examples at every step, the same for all candidates.
@@ -126,7 +127,7 @@ def selected_risk(
         >>> def held_out(key, candidates):
         ...     examples = verifiers.sample_held_out(key, task, 16)
         ...     return jax.vmap(verifiers.held_out_loss, in_axes=(0, None))(candidates, examples)
-        >>> selected_risk(jax.random.key(1), task, decoding.gram(0.4), held_out, **chain).shape
+        >>> selected_risk(jax.random.key(1), task, decoders.gram(0.4), held_out, **chain).shape
         (2, 3)
     """
     _check.key(key)
@@ -204,17 +205,17 @@ def answer_errors(
     Example:
         Majority votes of thoughts that are sampled at every step, and of samples of the last state of noisy chains.
 
-        >>> from ttc_jax import BinaryPrior, BinarySampler, TaskConfig, aggregation, decoding, sample_task
+        >>> from ttc_jax import BinaryPrior, BinarySampler, TaskConfig, aggregation, decoders, sample_task
         >>> task = sample_task(jax.random.key(0), TaskConfig(5, 20, prior=BinaryPrior()), label_noise_std=0.5)
         >>> sampler, asked = BinarySampler(2.0), dict(num_steps=(1, 5), num_candidates=(1, 9))
         >>> def vote(key, states, sizes):
         ...     return aggregation.prefix_majority_votes(states, sizes)
-        >>> answer_errors(jax.random.key(1), task, decoding.gram(0.4), vote, sampler=sampler, **asked).bit_error.shape
+        >>> answer_errors(jax.random.key(1), task, decoders.gram(0.4), vote, sampler=sampler, **asked).bit_error.shape
         (2, 2)
         >>> def vote_at_the_end(key, states, sizes):
         ...     return vote(key, sampler.sample(key, states), sizes)
         >>> errors = answer_errors(
-        ...     jax.random.key(1), task, decoding.gram(0.4), vote_at_the_end, decoding_noise_std=0.1, **asked
+        ...     jax.random.key(1), task, decoders.gram(0.4), vote_at_the_end, decoding_noise_std=0.1, **asked
         ... )
         >>> errors.exact_recovery.shape
         (2, 2)

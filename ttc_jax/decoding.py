@@ -1,158 +1,29 @@
-"""Chains of thought: noise injected at every step or binary coefficients sampled, and faster forms of the noisy chain.
+"""Chains of thought: noise injected at every step or binary coefficients sampled, one chain or many side by side.
 
     w_0 = initial state,   w_{t+1} = step(w_t) + decoding_noise_std * xi_t,   xi_t ~ N(0, I)
 
-and with a :class:`ttc_jax.sampling.BinarySampler` w_{t+1} is a sample of that field, fed back as the next thought.
-
-A :class:`Decoder` says what ``step`` is. Three decoders take the same gradient step and give the same chain for the same
-key: :func:`full_attention` (the transformer reads the whole token matrix at every step; the reference),
-:func:`cached_attention` (the same transformer with cached keys and values) and :func:`gram` (the d x d recursion).
-:func:`collapsed_candidates` draws last states of that chain from their exact law, without walking it.
+and with a :class:`ttc_jax.sampling.BinarySampler` w_{t+1} is a sample of that field, fed back as the next thought. What
+``step`` is, a decoder says (:mod:`ttc_jax.decoders`). :func:`collapsed_candidates` draws last states of noisy gradient-descent
+chains from their exact law, without walking them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from ttc_jax import _check
-from ttc_jax.models import linear_attention
-from ttc_jax.models.linear_attention import KeyValueCache, LinearAttentionParams
+from ttc_jax.decoders import Decoder, gradient_map, whole_steps
 from ttc_jax.normals import standard_normal
 from ttc_jax.sampling import BinarySampler
 from ttc_jax.tasks import Context
-from ttc_jax.tokens import check_context, context_tokens, read_state, state_row, state_token, token_size
-
-
-class Coefficients(NamedTuple):
-    """How a decoder that emits a thought coefficient by coefficient reads and writes one, without a whole step for each.
-
-    Attributes:
-        begin: ``begin(shared, memory, state) -> scratch``, where a thought starts out from the last state.
-        read: ``read(shared, scratch, place) -> field``, entry ``place`` of what ``step`` would return for the thought as it is.
-        write: ``write(shared, scratch, place, value) -> scratch`` with that coefficient of the thought replaced.
-    """
-
-    begin: Callable[[Any, Any, Array], Any]
-    read: Callable[[Any, Any, Array], Array]
-    write: Callable[[Any, Any, Array, Array], Any]
-
-
-class Decoder(NamedTuple):
-    """How a chain moves; a model of one's own becomes a decoder by giving these two functions.
-
-    Attributes:
-        start: ``start(context, num_steps) -> (shared, memory)``. What is computed once a context: ``shared`` serves every
-            chain and never changes, ``memory`` is the initial memory of one chain (an empty tuple if there is none).
-        step: ``step(shared, memory, state) -> (next state before noise, memory)`` for one state (d,).
-        coefficients: a faster way to sample token by token than one ``step`` a coefficient, if there is one.
-
-    Example:
-        Gradient descent with momentum, whose memory is the velocity.
-
-        >>> from ttc_jax.tasks import TaskConfig, sample_task
-        >>> def start(context, num_steps):
-        ...     return context, jnp.zeros(context.inputs.shape[1])
-        >>> def step(context, velocity, state):
-        ...     gradient = context.inputs.T @ (context.targets - context.inputs @ state) / context.targets.size
-        ...     velocity = 0.5 * velocity + 0.2 * gradient
-        ...     return state + velocity, velocity
-        >>> task = sample_task(jax.random.key(0), TaskConfig(dim=3, num_examples=8))
-        >>> rollout(jax.random.key(1), task.context, Decoder(start, step), num_steps=5, decoding_noise_std=0.1).shape
-        (6, 3)
-    """
-
-    start: Callable[[Context, int], tuple[Any, Any]]
-    step: Callable[[Any, Any, Array], tuple[Array, Any]]
-    coefficients: Coefficients | None = None
-
-
-def full_attention(params: LinearAttentionParams) -> Decoder:
-    """Append the state as a token, run the layer on the full token matrix, read the last column; O(l^2 e) a step."""
-
-    def start(context, num_steps):
-        tokens = context_tokens(context)
-        room = jnp.zeros((tokens.shape[0], num_steps), tokens.dtype)
-        return context.targets.shape[0], (jnp.concatenate([tokens, room], axis=1), jnp.asarray(tokens.shape[1]))
-
-    def step(num_examples, memory, state):
-        tokens, place = memory
-        tokens = jax.lax.dynamic_update_slice_in_dim(tokens, state_token(state)[:, None], place, axis=1)
-        output = linear_attention.apply(params, tokens, num_examples)
-        column = jax.lax.dynamic_index_in_dim(output, place, axis=1, keepdims=False)
-        return read_state(column), (tokens, place + 1)
-
-    return Decoder(start, step)
-
-
-def cached_attention(params: LinearAttentionParams) -> Decoder:
-    """Only the newest token attends, to cached keys and values of the context and of all earlier states; O(l e) a step."""
-
-    def start(context, num_steps):
-        num_examples, dim = context.inputs.shape
-        examples = linear_attention.cache_tokens(params, context_tokens(context))
-        room = jnp.zeros((num_steps, token_size(dim)), examples.keys.dtype)
-        return (examples, num_examples), (KeyValueCache(room, room), jnp.asarray(0))
-
-    def step(shared, memory, state):
-        examples, num_examples = shared
-        thoughts, place = memory
-        token = state_token(state)
-        output = linear_attention.apply_cached(params, (examples, thoughts), token, num_examples)
-        return read_state(output), (linear_attention.write(thoughts, params, token, place), place + 1)
-
-    def begin(shared, memory, state):
-        examples, _ = shared
-        token = state_token(state)
-        caches = (examples, memory[0])
-        # The scores of the tokens read, and the query's own product with the key-query matrix.
-        return token, tuple(cache.keys @ token for cache in caches), memory[0], params.key_query @ token
-
-    def read(shared, scratch, place):
-        examples, num_examples = shared
-        token, scores, thoughts, product = scratch
-        row = state_row(token, place)
-        attended = scores[0] @ examples.values[:, row] + scores[1] @ thoughts.values[:, row]
-        return token[row] + (attended + (params.value[row] @ token) * (token @ product)) / num_examples
-
-    def write(shared, scratch, place, value):
-        examples, _ = shared
-        token, scores, thoughts, product = scratch
-        row = state_row(token, place)
-        change = value - token[row]
-        scores = tuple(old + change * cache.keys[:, row] for old, cache in zip(scores, (examples, thoughts), strict=True))
-        return token.at[row].set(value), scores, thoughts, product + change * params.key_query[:, row]
-
-    return Decoder(start, step, Coefficients(begin, read, write))
-
-
-def gram(step_size: ArrayLike) -> Decoder:
-    """The gradient step from the context's Gram matrix G = X^T X / n alone: w + step_size (X^T y / n - G w); O(d^2) a step."""
-    _check.scalar("step_size", step_size)
-
-    def start(context, num_steps):
-        del num_steps
-        return _gradient_map(context, step_size), ()
-
-    def step(shared, memory, state):
-        contraction, drift = shared
-        return contraction @ state + drift, memory
-
-    def read(shared, thought, place):
-        contraction, drift = shared
-        return contraction[place] @ thought + drift[place]
-
-    coefficients = Coefficients(
-        begin=lambda shared, memory, state: state,
-        read=read,
-        write=lambda shared, thought, place, value: thought.at[place].set(value),
-    )
-    return Decoder(start, step, coefficients)
+from ttc_jax.tokens import check_context
 
 
 def rollout(
@@ -184,7 +55,8 @@ def rollout(
         ValueError: an argument has the wrong shape or range.
 
     Example:
-        >>> from ttc_jax.tasks import TaskConfig, sample_task
+        >>> from ttc_jax import TaskConfig, sample_task
+        >>> from ttc_jax.decoders import gram
         >>> task = sample_task(jax.random.key(0), TaskConfig(dim=3, num_examples=8))
         >>> rollout(jax.random.key(1), task.context, gram(0.4), num_steps=5, decoding_noise_std=0.1).shape
         (6, 3)
@@ -291,7 +163,7 @@ def collapsed_candidates(
     num_candidates = _check.integer("num_candidates", num_candidates, minimum=1)
     context, num_steps, noise_std, state = _check_chain(key, context, num_steps, decoding_noise_std, initial_state)
     _check.scalar("step_size", step_size)
-    contraction, drift = _gradient_map(context, step_size)
+    contraction, drift = gradient_map(context, step_size)
     power, power_sum = _geometric_sum(contraction, num_steps)
     mean = power @ state + power_sum @ drift
     if num_steps == 0:
@@ -314,6 +186,7 @@ def _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, 
     context, num_steps, noise_std, state = _check_chain(key, context, num_steps, decoding_noise_std, initial_state)
     _check.one_of("decoder", decoder, (Decoder,))
     shared, memory = decoder.start(context, max(num_steps, 1))  # a loop of no steps is traced all the same
+    is_quiet = not isinstance(decoding_noise_std, jax.core.Tracer) and not np.any(decoding_noise_std)
     noise_key, sample_key = (key, key) if sampler is None else jax.random.split(key)
     step = _thought(decoder, sampler)
     if num_candidates is not None:
@@ -323,7 +196,8 @@ def _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, 
 
     def advance(carry, index):
         state, memory = carry
-        noise = noise_std * standard_normal(noise_key, state.shape, index=index, dtype=state.dtype)
+        # Noise that is known to be none is not drawn.
+        noise = None if is_quiet else noise_std * standard_normal(noise_key, state.shape, index=index, dtype=state.dtype)
         uniform = (
             None if sampler is None else jax.random.uniform(jax.random.fold_in(sample_key, index), state.shape, state.dtype)
         )
@@ -341,7 +215,7 @@ def _thought(decoder, sampler):
     def field(shared, memory, state, noise):
         moved, memory = step(shared, memory, state)
         _check.shape("state returned by decoder.step", moved, state.shape)
-        return moved.astype(state.dtype) + noise, memory
+        return _plus(moved.astype(state.dtype), noise), memory
 
     def noisy(shared, memory, state, noise, uniform):
         return field(shared, memory, state, noise)
@@ -351,11 +225,12 @@ def _thought(decoder, sampler):
         return sampler.at(uniform, moved), memory
 
     def token_by_token(shared, memory, state, noise, uniform):
-        begin, read, write = decoder.coefficients or _whole_steps(decoder)
+        begin, read, write = decoder.coefficients or whole_steps(decoder)
 
         def emit(place, carry):
             scratch, thought = carry
-            value = sampler.at(uniform[place], read(shared, scratch, place) + noise[place]).astype(thought.dtype)
+            noise_here = None if noise is None else noise[place]
+            value = sampler.at(uniform[place], _plus(read(shared, scratch, place), noise_here)).astype(thought.dtype)
             return write(shared, scratch, place, value), thought.at[place].set(value)
 
         _, thought = jax.lax.fori_loop(0, state.size, emit, (begin(shared, memory, state), state))
@@ -366,13 +241,8 @@ def _thought(decoder, sampler):
     return token_by_token if sampler.token_by_token else sampled
 
 
-def _whole_steps(decoder: Decoder) -> Coefficients:
-    """Coefficients of any decoder: a whole step for each, of which one entry is read."""
-    return Coefficients(
-        begin=lambda shared, memory, state: (memory, state),
-        read=lambda shared, scratch, place: decoder.step(shared, *scratch)[0][place],
-        write=lambda shared, scratch, place, value: (scratch[0], scratch[1].at[place].set(value)),
-    )
+def _plus(field: Array, noise: Array | None) -> Array:
+    return field if noise is None else field + noise
 
 
 def _checked(step):
@@ -404,14 +274,6 @@ def _check_chain(key, context, num_steps, decoding_noise_std, initial_state):
         _check.finite("initial_state", initial_state)
         state = jnp.asarray(initial_state, dtype)
     return context, num_steps, jnp.asarray(decoding_noise_std, dtype), state
-
-
-def _gradient_map(context: Context, step_size: ArrayLike) -> tuple[Array, Array]:
-    """The step as an affine map w -> contraction @ w + drift."""
-    num_examples, dim = context.inputs.shape
-    rate = jnp.asarray(step_size, context.inputs.dtype) / num_examples
-    gram_matrix = context.inputs.T @ context.inputs
-    return jnp.eye(dim, dtype=gram_matrix.dtype) - rate * gram_matrix, rate * (context.inputs.T @ context.targets)
 
 
 def _geometric_sum(matrix: Array, count: int) -> tuple[Array, Array]:

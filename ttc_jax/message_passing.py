@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from ttc_jax import _check
-from ttc_jax.decoding import Decoder
+from ttc_jax.decoders import Decoder
 from ttc_jax.sampling import BinarySampler
 from ttc_jax.tasks import BinaryPrior
 

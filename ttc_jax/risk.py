@@ -6,9 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ttc_jax import _check
-from ttc_jax.tasks import BinaryPrior, Task
-
-_SIGNS = BinaryPrior()
+from ttc_jax.tasks import SIGNS, BinaryPrior, Task
 
 
 def excess_risk(estimate: Array, task: Task) -> Array:
@@ -21,7 +19,7 @@ def excess_risk(estimate: Array, task: Task) -> Array:
     return jnp.sum(task.eigenvalues * (estimate - task.coefficients) ** 2)
 
 
-def bit_error(estimate: Array, task: Task, *, prior: BinaryPrior = _SIGNS) -> Array:
+def bit_error(estimate: Array, task: Task, *, prior: BinaryPrior = SIGNS) -> Array:
     """Share of the coefficients whose nearer value is not the task's, a scalar; one exactly between counts one half.
 
     Args:
@@ -43,7 +41,7 @@ def bit_error(estimate: Array, task: Task, *, prior: BinaryPrior = _SIGNS) -> Ar
     return jnp.mean((1 - side) / 2)
 
 
-def exact_recovery(estimate: Array, task: Task, *, prior: BinaryPrior = _SIGNS) -> Array:
+def exact_recovery(estimate: Array, task: Task, *, prior: BinaryPrior = SIGNS) -> Array:
     """One if the nearer value of every coefficient is the task's, else zero, a scalar; arguments as in :func:`bit_error`.
 
     Raises:

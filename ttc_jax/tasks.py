@@ -141,6 +141,8 @@ class BinaryPrior:
         return jnp.where(is_high, jnp.asarray(self.high, dtype), jnp.asarray(self.low, dtype))
 
 
+SIGNS = BinaryPrior()
+"""-1 and +1, equally probable."""
 Prior = GaussianPrior | BinaryPrior
 
 

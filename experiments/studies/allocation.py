@@ -169,7 +169,7 @@ def _measurement(dim: int, num_examples: int, way: Chooser, pairs: tuple[tuple[i
     def risks(key, *, step_size, label_noise_std, decoding_noise_std):
         task_key, chain_key = jax.random.split(key)
         task = ttc_jax.sample_task(task_key, task_config, label_noise_std=label_noise_std)
-        decoder = ttc_jax.decoding.gram(step_size)
+        decoder = ttc_jax.decoders.gram(step_size)
         asked = {"num_steps": steps, "num_candidates": numbers, "decoding_noise_std": decoding_noise_std}
         if way.verifier is None:
             grid = ttc_jax.averaged_risk(chain_key, task, decoder, **asked)

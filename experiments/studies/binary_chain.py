@@ -18,7 +18,6 @@ from experiments.study import Measurement, Prediction, Study
 
 _CHAINS = 4  # of one task, whose errors are averaged
 
-
 QUICK = BinaryConfig(num_tasks=24, num_coordinates=40_000)
 
 
@@ -39,13 +38,13 @@ def predict(config: BinaryConfig) -> Prediction:
             "further_steps": np.broadcast_to(chain.bit_error - shortest, shape),
         },
         model_error=np.broadcast_to(chain.bit_error_std, shape),
-        judged=binary.judged(config, chain.bit_error.shape),
+        judged=binary.judged(config.dim, np.ones(chain.bit_error.shape, bool)),
         wrong={"without_the_response's_memory": np.broadcast_to(forgetful.bit_error, shape)},
     )
 
 
 def measure(config: BinaryConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
-    """Simulate every dimension; the error of a task is that of one candidate, averaged over several."""
+    """Simulate every dimension; the error of a task is that of one candidate, averaged over four chains."""
     return binary.measure(config, seed, progress, _measurement, {})
 
 
@@ -84,17 +83,7 @@ def draw(data: xr.Dataset) -> Figure:
         one = last.sel(inverse_temperature=beta)
         value = float(one["predicted"][-1])
         right.plot([0, 1 / dims[0]], [value, value], color=color, linewidth=0.8)
-        for place, face in ((slice(0, -1), "white"), (slice(-1, None), color)):
-            right.errorbar(
-                [*1 / dims, 0.0][place],
-                one["measured"].to_numpy()[place],
-                yerr=2 * one["standard_error"].to_numpy()[place],
-                fmt=marker,
-                color=color,
-                markerfacecolor=face,
-                capsize=1.5,
-                elinewidth=0.8,
-            )
+        figures.points(right, np.append(1 / dims, 0.0), one, color=color, marker=marker)
     left.set(xlabel=figures.AXIS_LABELS["num_steps"], ylabel="bit error", yscale="log", xscale="log")
     figures.plain_log_ticks(left)
     figures.number_ticks(left, steps)

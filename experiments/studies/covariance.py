@@ -135,7 +135,7 @@ def _measurement(dim: int, num_examples: int, prior_exponent: float, steps: tupl
         context = ttc_jax.sample_context(context_key, *drawn, label_noise_std=label_noise_std)
         task = ttc_jax.Task(coefficients, eigenvalues, label_noise_std, context)
         asked = {"num_steps": steps, "num_candidates": (num_candidates,), "decoding_noise_std": decoding_noise_std}
-        return ttc_jax.averaged_risk(chain_key, task, ttc_jax.decoding.gram(step_size), **asked)[:, 0]
+        return ttc_jax.averaged_risk(chain_key, task, ttc_jax.decoders.gram(step_size), **asked)[:, 0]
 
     return risks
 

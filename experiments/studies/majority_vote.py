@@ -6,6 +6,7 @@ import functools
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -47,7 +48,7 @@ def predict(config: BinaryConfig) -> Prediction:
     return Prediction(
         terms={"one_candidate": np.broadcast_to(single, shape), "vote": np.broadcast_to(votes - single, shape)},
         model_error=np.broadcast_to(chain.vote_error_std[..., 1:], shape),
-        judged=binary.judged(config, votes.shape),
+        judged=binary.judged(config.dim, np.ones(votes.shape, bool)),
         wrong={
             "with_independent_candidates": np.broadcast_to(theory.majority_accuracy(single, np.array(numbers)), shape),
         },
@@ -76,10 +77,23 @@ def limit(data: xr.Dataset) -> float:
     return float(theory.binary_bayes_error(dim, num_examples, label_noise_std=noise).bit_error)
 
 
+def floor(one: xr.Dataset, kind: str) -> float | None:
+    """What a vote tends to, whose error has a term in 1 / N: where the context misleads most candidates; None of one N."""
+    numbers, errors = one["num_candidates"].to_numpy().astype(float), one[kind].to_numpy()
+    if numbers.size < 2:
+        return None
+    return float((numbers[-1] * errors[-1] - numbers[-2] * errors[-2]) / (numbers[-1] - numbers[-2]))
+
+
 def findings(data: xr.Dataset) -> dict:
-    """The limit, and what the largest vote of the longest chain reaches."""
-    last = data.sel(dim=binary.EXTRAPOLATED).isel(num_steps=-1, num_candidates=-1, inverse_temperature=0)
-    return {"Bayes limit": limit(data), "largest vote": {kind: float(last[kind]) for kind in ("measured", "predicted")}}
+    """The limit, and what votes of the longest chain reach: the largest, and any."""
+    last = data.sel(dim=binary.EXTRAPOLATED).isel(num_steps=-1, inverse_temperature=0)
+    kinds = ("measured", "predicted")
+    return {
+        "Bayes limit": limit(data),
+        "largest vote": {kind: float(last[kind][-1]) for kind in kinds},
+        "floor of votes": {kind: floor(last, kind) for kind in kinds},
+    }
 
 
 def draw(data: xr.Dataset) -> Figure:
@@ -88,12 +102,14 @@ def draw(data: xr.Dataset) -> Figure:
     data = data.sel(dim=binary.EXTRAPOLATED)
     betas, numbers = data["inverse_temperature"].to_numpy(), data["num_candidates"].to_numpy()
     figure, axes = figures.panels(len(betas), width=max(5.6, 3.2 * len(betas)), height=3.6, sharey=True)
-    floor = limit(data)
+    bayes = limit(data)
     for panel, beta in zip(axes, betas, strict=True):
         for steps, color, marker in figures.ordered(data["num_steps"].to_numpy()):
             one = data.sel(inverse_temperature=beta, num_steps=steps)
             figures.curve(panel, one, "num_candidates", color=color, marker=marker, label=f"{steps}")
-        panel.axhline(floor, color="0.3", linestyle=":")
+            if (lowest := floor(one, "predicted")) is not None and lowest > 0:
+                panel.axhline(lowest, color=color, linestyle="--", linewidth=0.8, zorder=0)
+        panel.axhline(bayes, color="0.3", linestyle=":")
         panel.set(xscale="log", yscale="log", xlabel="number of votes $N$", title=f"$\\beta$ = {beta:g}")
         figures.plain_log_ticks(panel)
         figures.number_ticks(panel, numbers)
@@ -103,7 +119,11 @@ def draw(data: xr.Dataset) -> Figure:
         f"$n/d$ = {config['examples_per_coefficient']:g}, $\\eta$ = {config['step_size']:g}, "
         f"$\\sigma/\\sqrt{{d}}$ = {config['label_noise_per_coefficient']:g}, extrapolated to $d \\to \\infty$",
     )
-    figures.key(figure, axes[0], figures.AXIS_LABELS["num_steps"], marks={"Bayes limit": {"linestyle": ":"}})
+    marks: dict[str, dict[str, Any]] = {
+        "floor of votes": {"linestyle": "--", "linewidth": 0.8},
+        "Bayes limit": {"linestyle": ":"},
+    }
+    figures.key(figure, axes[0], figures.AXIS_LABELS["num_steps"], marks=marks)
     return figure
 
 

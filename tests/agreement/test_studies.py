@@ -13,7 +13,9 @@ from experiments import chains, studies, study
 from experiments.agreement import judge
 from experiments.studies import allocation
 from tests.statistics import agrees
-from ttc_jax import decoding
+from ttc_jax import decoders
+
+pytestmark = pytest.mark.optimised
 
 # Wrong predictions that a study names itself.
 NAMED = {
@@ -21,11 +23,18 @@ NAMED = {
     "verifier-quality": ("without the verifier's noise",),
     "binary-chain": ("without the response's memory",),
     "majority-vote": ("with independent candidates",),
+    "temperature": ("with independent candidates",),
+    "vote-or-verify": ("with independent candidates",),
+    "bayes-limit": ("with independent candidates",),
+    "binary-best-of-n": ("with contexts equally hard",),
 }
-# Parts of the quick presets that are slow to compile; `python -m tests.agreement.seeds` runs them whole.
+# Parts of the quick presets that are slow; `python -m tests.agreement.seeds` runs them whole.
 SMALLER = {
     "allocation": {"budget": (64,)},
+    "averaging": {"num_tasks": 2048},
+    "bayes-limit": {"examples_per_coefficient": (0.25, 2.0)},
     "best-of-n": {"dim": (10,)},
+    "chain-length": {"num_tasks": 2048},
     "verifier-quality": {"label_noise_std": (2.0,), "held_out_examples": (2, 20)},
 }
 CHAIN = {"num_steps": 8, "step_size": 0.35, "label_noise_std": 0.5, "decoding_noise_std": 0.05, "num_candidates": 4}
@@ -77,7 +86,7 @@ def test_other_shapes_agree(sizes):
 
 
 def test_a_chain_with_another_step_size_is_noticed(monkeypatch):
-    monkeypatch.setattr(chains, "_decoder", lambda name, dim, step_size: decoding.gram(1.1 * step_size))
+    monkeypatch.setattr(chains, "_decoder", lambda name, dim, step_size: decoders.gram(1.1 * step_size))
     chains._measurement.cache_clear()
     one = studies.load("averaging")
     verdict = judge(study.run(one, replace(one.presets["quick"], decoder="gram"), seed=0))
@@ -112,7 +121,7 @@ def test_simulated_chains_have_the_risk_of_their_context():
         candidates = ttc_jax.sample_candidates(
             chain_key,
             task.context,
-            decoding.gram(CHAIN["step_size"]),
+            decoders.gram(CHAIN["step_size"]),
             num_candidates=CHAIN["num_candidates"],
             num_steps=CHAIN["num_steps"],
             decoding_noise_std=CHAIN["decoding_noise_std"],

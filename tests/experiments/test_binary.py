@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
 
+import theory
 from experiments import binary, studies
+from experiments.studies import majority_vote
 from tests.errors import assert_named
 
 QUICK = studies.load("majority-vote").presets["quick"]
@@ -30,19 +33,31 @@ def test_its_error_is_that_of_repeated_runs(rng):
 
 
 def test_only_infinite_dimension_is_judged():
-    judged = binary.judged(QUICK, (2, 3))
+    holds = np.array([[True, False, True], [True, True, True]])
+    judged = binary.judged(QUICK.dim, holds)
     assert judged.shape == (len(QUICK.dim) + 1, 2, 3)
-    assert judged[-1].all()
+    np.testing.assert_array_equal(judged[-1], holds)
     assert not judged[:-1].any()
+
+
+def test_the_floor_of_votes_is_where_the_field_is_on_the_wrong_side():
+    """After one step, whose votes are known in closed form for any number: what is left is the term in 1 / N^2."""
+    setting = {"num_steps": 1, "step_size": 0.4, "label_noise_std": 15.0, "decoding_noise_std": 0.0}
+    errors = theory.sampled_end_error(500, 500, **setting, inverse_temperature=1.0, num_candidates=np.array([17, 33]))
+    data = xr.Dataset({"predicted": ("num_candidates", errors)}, coords={"num_candidates": [17, 33]})
+    exact = float(theory.sampled_end_error(500, 500, **setting, inverse_temperature=np.inf))
+    assert abs(majority_vote.floor(data, "predicted") - exact) < 0.2 * (errors[1] - exact)
+    assert errors[1] - exact > 0.01
+    assert majority_vote.floor(data.isel(num_candidates=[0]), "predicted") is None
 
 
 BAD = [
     ({"num_tasks": 1}, "num_tasks", "1"),
     ({"chunk_size": 0}, "chunk_size", "0"),
-    ({"dim": (100,)}, "dim", "(100,)"),
-    ({"dim": (100, 100)}, "dim", "(100, 100)"),
+    ({"dim": (100,)}, "dim", "[100]"),
+    ({"dim": (100, 100)}, "dim", "[100, 100]"),
     ({"num_steps": (0, 2)}, "num_steps", "0"),
-    ({"num_candidates": ()}, "num_candidates", "()"),
+    ({"num_candidates": ()}, "num_candidates", "[]"),
     ({"num_candidates": (1, 4)}, "num_candidates", "4"),
     ({"examples_per_coefficient": 0.001}, "examples_per_coefficient", "0.001"),
     ({"inverse_temperature": (-1.0,)}, "inverse_temperature", "-1"),

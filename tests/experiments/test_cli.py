@@ -22,23 +22,45 @@ QUIET = [*SMALL[:3], "3", *SMALL[5:]]  # one number of steps: nothing to warn ab
 # The fastest run of each study that is not about chains alone, and the dimensions of its results.
 DRAWN = ["--num-tasks", "40", "--num-contexts", "8"]
 SAMPLED = ["--num-tasks", "40", "--num-steps", "1", "3", "--dim", "20", "30", "--num-coordinates", "160"]
+ENUMERATED = [
+    "--num-tasks",
+    "40",
+    "--num-contexts",
+    "8",
+    "--dim",
+    "3",
+    "--num-candidates",
+    "1",
+    "3",
+    "--held-out-examples",
+    "2",
+]
 OPTIONS = {
     "allocation": [*DRAWN, "--budget", "8", "--dim", "4", "--num-examples", "8"],
+    "bayes-limit": [*SAMPLED[:2], *SAMPLED[5:], "--examples-per-coefficient", "0.5", "1", "--num-steps", "2"],
     "best-of-n": [*DRAWN, "--num-candidates", "1", "2", "--dim", "4"],
+    "binary-best-of-n": [*ENUMERATED, "--label-noise-std", "1"],
     "binary-chain": [*SAMPLED, "--inverse-temperature", "1.0"],
     "covariance": ["--num-tasks", "40", "--num-steps", "0", "3", "--exponent", "1.0", "--num-examples", "24", "--dim", "12"],
     "majority-vote": [*SAMPLED, "--num-candidates", "1", "3"],
+    "temperature": [*ENUMERATED, "--inverse-temperature", "1", "2"],
     "verifier-quality": [*DRAWN, "--num-candidates", "1", "2", "--label-noise-std", "0.5", "--dim", "4"],
+    "vote-or-verify": [*ENUMERATED, "--label-noise-std", "1"],
 }
 CHAIN_DIMS = ("step_size", "label_noise_std", "decoding_noise_std", "num_steps", "num_candidates")
+ENUMERATED_DIMS = ("label_noise_std", "inverse_temperature", "chooser", "num_candidates")
 DIMS = {
     "allocation": ("chooser", "budget", "split"),
+    "bayes-limit": ("dim", "decoder", "examples_per_coefficient"),
     "best-of-n": ("dim", "chooser", "num_candidates"),
+    "binary-best-of-n": ENUMERATED_DIMS,
     "binary-chain": ("dim", "inverse_temperature", "num_steps"),
     "covariance": ("exponent", "num_examples", "num_steps"),
     "majority-vote": ("dim", "inverse_temperature", "num_steps", "num_candidates"),
     "overthinking": ("num_examples", *CHAIN_DIMS),
+    "temperature": ENUMERATED_DIMS,
     "verifier-quality": ("label_noise_std", "chooser", "num_candidates"),
+    "vote-or-verify": ENUMERATED_DIMS,
 }
 PAGE = ["averaging", "best-of-n", "covariance"]
 FILES = ["data.nc", "figure.pdf", "figure.png", "verdict.json"]

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 import theory
 import ttc_jax
 from experiments import choosers, figures, studies, study
-from experiments.studies import allocation, best_of_n, binary_chain, majority_vote, verifier_quality
+from experiments.studies import allocation
 from ttc_jax.sweep import SweepResult
 
 SETTINGS = {
@@ -27,7 +27,12 @@ DRAWN = {"num_contexts": 8}
 SAMPLED = {"num_coordinates": 160}
 OWN_SETTINGS = {
     "allocation": [{"budget": (8,), **DRAWN}, {"budget": (16, 32, 64, 128, 1000), **DRAWN}],
+    "bayes-limit": [
+        {**SAMPLED, "examples_per_coefficient": (0.5,)},
+        {**SAMPLED, "label_noise_per_coefficient": 1.0, "num_candidates": 1},
+    ],
     "best-of-n": [{"dim": (4,), "num_candidates": (1,), **DRAWN}, {"dim": (4, 5, 6, 8), "verifier_noise_std": 0.0, **DRAWN}],
+    "binary-best-of-n": [{"num_candidates": (1,)}, {"label_noise_std": (0.1, 1.0, 10.0), "held_out_examples": (1, 2, 4, 8)}],
     "binary-chain": [{**SAMPLED, "num_steps": (3,)}, {**SAMPLED, "inverse_temperature": tuple(np.linspace(0.5, 8, 8))}],
     "covariance": [
         {"exponent": (1.0,), "num_examples": (24,)},
@@ -35,10 +40,12 @@ OWN_SETTINGS = {
     ],
     "majority-vote": [{**SAMPLED, "num_steps": (3,)}, {**SAMPLED, "inverse_temperature": (0.5, 1.0, 4.0)}],
     "overthinking": [{"num_examples": (40,)}, {"label_noise_std": (0.5,), "num_candidates": (1, 2, 4, 8)}],
+    "temperature": [{"num_candidates": (5,)}, {"label_noise_std": (0.5, 1.0), "inverse_temperature": tuple(range(1, 13))}],
     "verifier-quality": [
         {"label_noise_std": (1.0,), "num_candidates": (1, 2), **DRAWN},
         {"verifier_noise_std": (0.0,), "held_out_examples": (3,), **DRAWN},
     ],
+    "vote-or-verify": [{"num_candidates": (3,)}, {"label_noise_std": (0.5,), "held_out_examples": (1, 2, 4, 8)}],
 }
 CHAINS = [name for name in studies.names() if name not in OWN_SETTINGS]
 GRIDS = [
@@ -73,19 +80,29 @@ def without_simulation(monkeypatch):
     monkeypatch.setattr(choosers, "predict", predicted)
 
     def sampled(dim, num_examples, *, num_steps, inverse_temperature, num_candidates, **rest):
-        bit = np.tile(risks(num_steps + 1) / 4, (len(inverse_temperature), 1))
+        points = np.broadcast_shapes(np.shape(inverse_temperature), np.shape(num_examples))
+        bit = np.broadcast_to(risks(num_steps + 1) / 4, (*points, num_steps + 1))
         vote = bit[..., None] / np.arange(1, len(num_candidates) + 1)
         return theory.SampledChain(bit, 0.01 * bit, vote, 0.01 * vote)
 
+    def enumerated(dim, num_examples, ways, *, label_noise_std, inverse_temperature, num_candidates, **rest):
+        points = np.broadcast_shapes(np.shape(label_noise_std), np.shape(inverse_temperature))
+        mean = np.broadcast_to(risks(len(num_candidates)) / 2, (*points, len(ways), len(num_candidates)))
+        return theory.Estimate(mean, 0.01 * mean)
+
+    monkeypatch.setattr(theory, "expected_answer_errors", enumerated)
     monkeypatch.setattr(theory, "best_allocation", allocated)
     monkeypatch.setattr(theory, "sampled_chain", sampled)
-    for module in (allocation, best_of_n, binary_chain, majority_vote, verifier_quality):
-        module.predict.cache_clear()
-    allocation.splits.cache_clear()
     monkeypatch.setattr(ttc_jax, "sweep", swept)
+    forget_predictions()
     yield
-    for module in (allocation, best_of_n, binary_chain, majority_vote, verifier_quality):
-        module.predict.cache_clear()
+    forget_predictions()
+
+
+def forget_predictions():
+    for name in OWN_SETTINGS:
+        forget = getattr(studies.load(name).predict, "cache_clear", lambda: None)
+        forget()
     allocation.splits.cache_clear()
 
 
@@ -98,6 +115,7 @@ def drawn(name, settings):
     return figure
 
 
+@pytest.mark.usefixtures("without_simulation")
 @pytest.mark.parametrize(("name", "axis"), [("chain-length", "decoding_noise_std"), ("step-size", "num_steps")])
 def test_every_curve_is_drawn(name, axis):
     values = tuple(range(1, 10)) if axis == "num_steps" else tuple(np.linspace(0.01, 0.3, 9))
@@ -109,14 +127,9 @@ def overlap(first, second):
     return min(first.x1, second.x1) - max(first.x0, second.x0) > 1 and min(first.y1, second.y1) - max(first.y0, second.y0) > 1
 
 
-@pytest.mark.parametrize(("name", "settings"), [grid for grid in GRIDS if grid[0] in CHAINS])
-def test_axes_are_named_and_texts_do_not_overlap(name, settings):
-    check_texts(drawn(name, settings))
-
-
-@pytest.mark.parametrize(("name", "settings"), [grid for grid in GRIDS if grid[0] not in CHAINS])
+@pytest.mark.parametrize(("name", "settings"), GRIDS)
 @pytest.mark.usefixtures("without_simulation")
-def test_texts_of_other_studies_do_not_overlap(name, settings):
+def test_axes_are_named_and_texts_do_not_overlap(name, settings):
     check_texts(drawn(name, settings))
 
 

@@ -64,6 +64,7 @@ def test_one_candidate_has_the_expected_risk():
             assert found.mean == pytest.approx(sum(order.total for order in orders), rel=1e-4)
 
 
+@pytest.mark.optimised
 def test_the_standard_error_is_honest():
     """Over seeds, deviations from a run with many contexts are as large as the standard error says."""
     chain = {**CHAIN, "num_candidates": NUMBERS[1:]}

@@ -7,7 +7,7 @@ import pytest
 
 from tests.errors import assert_named
 from tests.statistics import agrees
-from tests.ttc_jax.test_decoding import STEP_SIZE, decoders, law_of_the_chain, task
+from tests.ttc_jax.test_decoding import STEP_SIZE, forms, law_of_the_chain, task
 from ttc_jax import (
     averaged_risk,
     collapsed_averaged_risk,
@@ -39,11 +39,11 @@ def scores_of(task):
 
 
 def walk(key, task):
-    return rollout_candidates(key, task.context, decoders()["gram"], num_candidates=8, num_steps=5, decoding_noise_std=0.2)
+    return rollout_candidates(key, task.context, forms()["gram"], num_candidates=8, num_steps=5, decoding_noise_std=0.2)
 
 
 def test_averaged_risk_reuses_one_rollout(task):
-    risks = averaged_risk(KEY, task, decoders()["gram"], **ASKED)
+    risks = averaged_risk(KEY, task, forms()["gram"], **ASKED)
     states = walk(KEY, task)
     for row, steps in enumerate(ASKED["num_steps"]):
         for column, number in enumerate(ASKED["num_candidates"]):
@@ -67,7 +67,7 @@ def test_collapsed_averaged_risk_has_the_exact_mean(task):
 @pytest.mark.parametrize("verifier", ["context loss", "noisy oracle"])
 def test_selected_risk_is_the_brute_force_one(task, verifier):
     score = scores_of(task)[verifier]
-    risks = jax.jit(lambda key: selected_risk(key, task, decoders()["gram"], score, **ASKED))(KEY)
+    risks = jax.jit(lambda key: selected_risk(key, task, forms()["gram"], score, **ASKED))(KEY)
     assert risks.shape == (4, 3)
     chain_key, score_key = jax.random.split(KEY)
     states = walk(chain_key, task)
@@ -88,7 +88,7 @@ def test_collapsed_selected_risk_has_the_law_of_the_walked_one(task, verifier):
         return collapsed_selected_risk(key, task, score, step_size=STEP_SIZE, decoding_noise_std=noise, **asked)
 
     def walked(key, noise):
-        return selected_risk(key, task, decoders()["gram"], score, decoding_noise_std=noise, **asked)
+        return selected_risk(key, task, forms()["gram"], score, decoding_noise_std=noise, **asked)
 
     # The keys are disjoint, so that a difference of two draws has the sum of their variances.
     keys = jax.random.split(jax.random.key(2), (2, 20_000))
@@ -107,7 +107,7 @@ def test_only_the_steps_listed_are_scored(task):
         jax.debug.callback(lambda first: seen.append(float(first)), candidates[0, 0])
         return candidates[:, 0]
 
-    selected_risk(KEY, task, decoders()["gram"], score, **{**ASKED, "num_steps": (5, 2)})
+    selected_risk(KEY, task, forms()["gram"], score, **{**ASKED, "num_steps": (5, 2)})
     jax.effects_barrier()
     states = walk(jax.random.split(KEY)[0], task)
     np.testing.assert_allclose(sorted(seen), sorted(states[jnp.array([2, 5]), 0, 0].tolist()), rtol=1e-5)
@@ -125,7 +125,7 @@ def test_every_step_has_a_score_key_of_its_own(task):
         if collapsed:
             collapsed_selected_risk(KEY, task, score, step_size=STEP_SIZE, **asked)
         else:
-            selected_risk(KEY, task, decoders()["gram"], score, **asked)
+            selected_risk(KEY, task, forms()["gram"], score, **asked)
         jax.effects_barrier()
         assert len(keys) == len(set(keys)) == 6
 
@@ -134,14 +134,14 @@ def test_candidates_without_a_score_have_no_risk(task):
     def score(key, candidates):
         return jnp.where(jnp.arange(len(candidates)) < 2, jnp.nan, 1.0)
 
-    risks = selected_risk(KEY, task, decoders()["gram"], score, **ASKED)
+    risks = selected_risk(KEY, task, forms()["gram"], score, **ASKED)
     np.testing.assert_array_equal(jnp.isnan(risks), [[False, True, False]] * 4)
 
 
 def test_selected_risk_is_differentiable(task):
     @jax.jit
     def risk(noise):
-        return jnp.sum(selected_risk(KEY, task, decoders()["gram"], score, **{**ASKED, "decoding_noise_std": noise}))
+        return jnp.sum(selected_risk(KEY, task, forms()["gram"], score, **{**ASKED, "decoding_noise_std": noise}))
 
     with jax.enable_x64(True):
         task = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), task)
@@ -169,11 +169,11 @@ SHORT = {"num_steps": (1,), "num_candidates": (2,), "decoding_noise_std": 0.1}
 
 
 def _averaged(task, **changed):
-    return averaged_risk(KEY, task, decoders()["gram"], **{**SHORT, **changed})
+    return averaged_risk(KEY, task, forms()["gram"], **{**SHORT, **changed})
 
 
 def _selected(task, key=KEY, score=lambda key, candidates: candidates[:, 0], **changed):
-    return selected_risk(key, task, decoders()["gram"], score, **{**SHORT, **changed})
+    return selected_risk(key, task, forms()["gram"], score, **{**SHORT, **changed})
 
 
 def _collapsed(task, key=KEY, score=lambda key, candidates: candidates[:, 0], step_size=STEP_SIZE, **changed):

@@ -12,7 +12,7 @@ from ttc_jax import (
     TaskConfig,
     aggregation,
     collapsed_candidates,
-    decoding,
+    decoders,
     excess_risk,
     rollout,
     rollout_candidates,
@@ -25,12 +25,12 @@ from ttc_jax.normals import standard_normal
 DIM, EXAMPLES, STEP_SIZE = 4, 7, 0.3
 
 
-def decoders(step_size=STEP_SIZE):
+def forms(step_size=STEP_SIZE):
     params = linear_attention.gradient_step(DIM, step_size)
     return {
-        "full": decoding.full_attention(params),
-        "cached": decoding.cached_attention(params),
-        "gram": decoding.gram(step_size),
+        "full": decoders.full_attention(params),
+        "cached": decoders.cached_attention(params),
+        "gram": decoders.gram(step_size),
     }
 
 
@@ -57,18 +57,18 @@ def test_faster_forms_equal_the_full_transformer(task, name, num_steps):
         context = Context(*(jnp.asarray(np.asarray(part), jnp.float64) for part in task.context))
         chain = {"num_steps": num_steps, "decoding_noise_std": 0.2, "initial_state": jnp.arange(DIM) / 10}
         key = jax.random.key(5)
-        reference = rollout(key, context, decoders()["full"], **chain)
+        reference = rollout(key, context, forms()["full"], **chain)
         assert reference.shape == (num_steps + 1, DIM)
-        np.testing.assert_allclose(rollout(key, context, decoders()[name], **chain), reference, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(rollout(key, context, forms()[name], **chain), reference, rtol=1e-9, atol=1e-12)
         if num_steps:
-            other = rollout(jax.random.key(6), context, decoders()[name], **chain)
+            other = rollout(jax.random.key(6), context, forms()[name], **chain)
             assert not np.allclose(other, reference, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["full", "cached", "gram"])
 def test_noise_is_injected_at_every_step(task, name):
     chain = {"num_steps": 6, "decoding_noise_std": 0.2}
-    key, decoder = jax.random.key(5), decoders()[name]
+    key, decoder = jax.random.key(5), forms()[name]
     states = rollout(key, task.context, decoder, **chain)
     inputs, targets = task.context
     for step in range(6):
@@ -79,11 +79,11 @@ def test_noise_is_injected_at_every_step(task, name):
 
 @pytest.mark.parametrize("name", ["full", "cached", "gram"])
 def test_without_noise_the_chain_is_gradient_descent(task, name):
-    states = rollout(jax.random.key(0), task.context, decoders()[name], num_steps=9, decoding_noise_std=0.0)
+    states = rollout(jax.random.key(0), task.context, forms()[name], num_steps=9, decoding_noise_std=0.0)
     for step in (0, 1, 9):
         np.testing.assert_allclose(states[step], law_of_the_chain(task.context, step, 0.0)[0], atol=1e-5)
     solution = np.linalg.lstsq(*(np.asarray(part) for part in task.context), rcond=None)[0]
-    long = rollout(jax.random.key(0), task.context, decoders()[name], num_steps=600, decoding_noise_std=0.0)
+    long = rollout(jax.random.key(0), task.context, forms()[name], num_steps=600, decoding_noise_std=0.0)
     np.testing.assert_allclose(long[-1], solution, atol=1e-3)
 
 
@@ -91,7 +91,7 @@ def test_without_noise_the_chain_is_gradient_descent(task, name):
 def test_walked_and_collapsed_candidates_have_the_exact_law(task, num_steps):
     mean, covariance = law_of_the_chain(task.context, num_steps, 0.2)
     asked = {"num_candidates": 60_000, "num_steps": num_steps, "decoding_noise_std": 0.2}
-    walked = sample_candidates(jax.random.key(1), task.context, decoders()["gram"], **asked)
+    walked = sample_candidates(jax.random.key(1), task.context, forms()["gram"], **asked)
     collapsed = collapsed_candidates(jax.random.key(2), task.context, step_size=STEP_SIZE, **asked)
     for candidates in (walked, collapsed):
         centred = np.asarray(candidates, dtype=np.float64) - mean
@@ -113,20 +113,24 @@ def test_more_coefficients_than_examples():
 @pytest.mark.parametrize("name", ["full", "cached", "gram"])
 def test_candidates_are_the_last_states_of_side_by_side_chains(task, name):
     chain = {"num_candidates": 5, "num_steps": 6, "decoding_noise_std": 0.2}
-    walk = rollout_candidates(jax.random.key(4), task.context, decoders()[name], **chain)
+    walk = rollout_candidates(jax.random.key(4), task.context, forms()[name], **chain)
     assert walk.shape == (7, 5, DIM)
-    last = sample_candidates(jax.random.key(4), task.context, decoders()[name], **chain)
+    last = sample_candidates(jax.random.key(4), task.context, forms()[name], **chain)
     np.testing.assert_allclose(walk[-1], last, rtol=1e-6)
     assert len(np.unique(np.asarray(last)[:, 0])) == 5
-    shorter = sample_candidates(jax.random.key(4), task.context, decoders()[name], **{**chain, "num_steps": 3})
+    shorter = sample_candidates(jax.random.key(4), task.context, forms()[name], **{**chain, "num_steps": 3})
     np.testing.assert_allclose(walk[3], shorter, rtol=1e-5, atol=1e-6)
 
 
 def test_observations_know_their_step(task):
     chain = {"num_candidates": 5, "num_steps": 6, "decoding_noise_std": 0.2}
-    walk = rollout_candidates(jax.random.key(4), task.context, decoders()["gram"], **chain)
+    walk = rollout_candidates(jax.random.key(4), task.context, forms()["gram"], **chain)
     sums, steps = rollout_candidates(
-        jax.random.key(4), task.context, decoders()["gram"], observe=lambda states, step: (states.sum(), step), **chain
+        jax.random.key(4),
+        task.context,
+        forms()["gram"],
+        observe=lambda states, step: (states.sum(), step),
+        **chain,
     )
     np.testing.assert_allclose(sums, walk.sum(axis=(1, 2)), rtol=1e-5)
     np.testing.assert_array_equal(steps, np.arange(7))
@@ -134,8 +138,8 @@ def test_observations_know_their_step(task):
 
 def test_one_candidate_is_the_single_chain(task):
     chain = {"num_steps": 6, "decoding_noise_std": 0.2}
-    single = rollout(jax.random.key(4), task.context, decoders()["gram"], **chain)
-    one = rollout_candidates(jax.random.key(4), task.context, decoders()["gram"], num_candidates=1, **chain)
+    single = rollout(jax.random.key(4), task.context, forms()["gram"], **chain)
+    one = rollout_candidates(jax.random.key(4), task.context, forms()["gram"], num_candidates=1, **chain)
     np.testing.assert_allclose(one[:, 0], single, rtol=1e-6)
 
 
@@ -146,19 +150,19 @@ def test_no_step_is_the_initial_state(task, form):
     if form == "collapsed":
         candidates = collapsed_candidates(jax.random.key(0), task.context, step_size=STEP_SIZE, **asked)
     else:
-        candidates = sample_candidates(jax.random.key(0), task.context, decoders()[form], **asked)
+        candidates = sample_candidates(jax.random.key(0), task.context, forms()[form], **asked)
     np.testing.assert_array_equal(candidates, np.tile(start, (3, 1)))
 
 
 def test_collapsed_without_noise_is_the_noise_free_chain(task):
     asked = {"num_candidates": 2, "num_steps": 13, "decoding_noise_std": 0.0, "initial_state": jnp.ones(DIM)}
     collapsed = collapsed_candidates(jax.random.key(0), task.context, step_size=STEP_SIZE, **asked)
-    walked = sample_candidates(jax.random.key(0), task.context, decoders()["gram"], **asked)
+    walked = sample_candidates(jax.random.key(0), task.context, forms()["gram"], **asked)
     np.testing.assert_allclose(collapsed, walked, atol=1e-5)
 
 
 def test_a_decoder_of_ones_own(task):
-    halving = decoding.Decoder(
+    halving = decoders.Decoder(
         start=lambda context, num_steps: (0.5, ()), step=lambda half, memory, state: (half * state, memory)
     )
     states = rollout(
@@ -169,14 +173,14 @@ def test_a_decoder_of_ones_own(task):
 
 @pytest.mark.parametrize("name", ["full", "cached", "gram"])
 def test_contexts_of_other_dtypes_are_decoded(task, name):
-    expected = rollout(jax.random.key(0), task.context, decoders()[name], num_steps=3, decoding_noise_std=0.1)
+    expected = rollout(jax.random.key(0), task.context, forms()[name], num_steps=3, decoding_noise_std=0.1)
     double = Context(*(np.asarray(part, np.float64) for part in task.context))  # in a float32 session
-    found = rollout(jax.random.key(0), double, decoders()[name], num_steps=3, decoding_noise_std=0.1)
+    found = rollout(jax.random.key(0), double, forms()[name], num_steps=3, decoding_noise_std=0.1)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     integers = Context(jnp.ones((3, DIM), int), jnp.arange(3))
-    assert rollout(jax.random.key(0), integers, decoders()[name], num_steps=3, decoding_noise_std=0.1).dtype == jnp.float32
+    assert rollout(jax.random.key(0), integers, forms()[name], num_steps=3, decoding_noise_std=0.1).dtype == jnp.float32
     with jax.enable_x64(True):
-        single = rollout(jax.random.key(0), task.context, decoders()[name], num_steps=3, decoding_noise_std=0.1)
+        single = rollout(jax.random.key(0), task.context, forms()[name], num_steps=3, decoding_noise_std=0.1)
         assert single.dtype == jnp.float32
         np.testing.assert_allclose(single, expected, rtol=1e-4)
 
@@ -184,9 +188,9 @@ def test_contexts_of_other_dtypes_are_decoded(task, name):
 def test_everything_is_jittable_vmappable_and_differentiable(task):
     def risk(noise, step_size):
         asked = {"num_steps": 4, "decoding_noise_std": noise}
-        walked = rollout(jax.random.key(0), task.context, decoding.gram(step_size), **asked)[-1]
+        walked = rollout(jax.random.key(0), task.context, decoders.gram(step_size), **asked)[-1]
         params = linear_attention.gradient_step(DIM, step_size)
-        attended = rollout(jax.random.key(0), task.context, decoding.cached_attention(params), **asked)[-1]
+        attended = rollout(jax.random.key(0), task.context, decoders.cached_attention(params), **asked)[-1]
         drawn = collapsed_candidates(jax.random.key(0), task.context, step_size=step_size, num_candidates=2, **asked)
         return excess_risk(walked, task) + excess_risk(attended, task) + excess_risk(aggregation.mean(drawn), task)
 
@@ -206,11 +210,11 @@ COLLAPSED = {"step_size": 0.1, "num_candidates": 2, **CHAIN}
 
 
 def _rollout(context=CONTEXT, **changed):
-    return rollout(jax.random.key(0), context, decoding.gram(0.1), **{**CHAIN, **changed})
+    return rollout(jax.random.key(0), context, decoders.gram(0.1), **{**CHAIN, **changed})
 
 
 def _faulty(step):
-    return decoding.Decoder(lambda context, num_steps: ((), ()), lambda shared, memory, state: step(state))
+    return decoders.Decoder(lambda context, num_steps: ((), ()), lambda shared, memory, state: step(state))
 
 
 def _collapsed(**changed):
@@ -225,14 +229,14 @@ BAD = [
     (lambda: _rollout(initial_state=jnp.ones(2)), "initial_state", "(2,)"),
     (lambda: _rollout(initial_state=[np.nan, 0, 0]), "initial_state", "nan"),
     (lambda: _rollout(decoding_noise_std=[0.1, 0.2, 0.3]), "decoding_noise_std", "(3,)"),
-    (lambda: decoding.gram(np.nan), "step_size", "nan"),
-    (lambda: rollout(jax.random.split(jax.random.key(0)), CONTEXT, decoding.gram(0.1), **CHAIN), "key", "(2,)"),
-    (lambda: rollout(jax.random.key(0), tuple(CONTEXT), decoding.gram(0.1), **CHAIN), "context", "tuple"),
+    (lambda: decoders.gram(np.nan), "step_size", "nan"),
+    (lambda: rollout(jax.random.split(jax.random.key(0)), CONTEXT, decoders.gram(0.1), **CHAIN), "key", "(2,)"),
+    (lambda: rollout(jax.random.key(0), tuple(CONTEXT), decoders.gram(0.1), **CHAIN), "context", "tuple"),
     (lambda: rollout(jax.random.key(0), CONTEXT, linear_attention.gradient_step(3, 0.1), **CHAIN), "decoder", "Params"),
     (lambda: rollout(jax.random.key(0), CONTEXT, _faulty(lambda state: state), **CHAIN), "decoder.step", "pair"),
     (lambda: rollout(jax.random.key(0), CONTEXT, _faulty(lambda state: (state[:2], ())), **CHAIN), "decoder.step", "(2,)"),
     (lambda: jax.vmap(lambda steps: _rollout(num_steps=steps))(jnp.arange(2)), "num_steps", "traced"),
-    (lambda: rollout(7, CONTEXT, decoding.gram(0.1), **CHAIN), "key", "7"),
+    (lambda: rollout(7, CONTEXT, decoders.gram(0.1), **CHAIN), "key", "7"),
     (lambda: _rollout(Context(jnp.ones((4, 3)), jnp.ones(3))), "targets", "(3,)"),
     (lambda: _rollout(Context(jnp.ones((0, 3)), jnp.ones(0))), "context", "0"),
     (lambda: _rollout(Context(jnp.full((4, 3), np.nan), jnp.ones(4))), "inputs", "nan"),

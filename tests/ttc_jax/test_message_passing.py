@@ -44,6 +44,7 @@ def state_evolution(num_steps, prob_high=0.5):
     return np.array(wrong)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("prior", [BinaryPrior(), BinaryPrior(2.0, 5.0), BinaryPrior(prob_high=0.2)])
 def test_message_passing_follows_state_evolution(prior):
     errors, predicted = errors_of(prior), state_evolution(12, prior.prob_high)
@@ -51,6 +52,7 @@ def test_message_passing_follows_state_evolution(prior):
     assert largest_z(errors, 1.15 * predicted) > 5
 
 
+@pytest.mark.optimised
 def test_without_its_memory_term_it_does_not():
     def forget(decoder):
         def step(context, memory, state):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.errors import assert_named
 from tests.statistics import agrees
-from ttc_jax import BinaryPrior, BinarySampler, Context, TaskConfig, decoding, rollout, rollout_candidates, sample_task
+from ttc_jax import BinaryPrior, BinarySampler, Context, TaskConfig, decoders, rollout, rollout_candidates, sample_task
 from ttc_jax.models import linear_attention
 from ttc_jax.models.linear_attention import LinearAttentionParams
 
@@ -20,12 +20,12 @@ def task():
     return sample_task(jax.random.key(2), TaskConfig(4, 6, prior=PRIOR), label_noise_std=0.5)
 
 
-def decoders(task):
+def forms(task):
     params = linear_attention.gradient_step(task.coefficients.size, STEP_SIZE)
     return {
-        "full": decoding.full_attention(params),
-        "cached": decoding.cached_attention(params),
-        "gram": decoding.gram(STEP_SIZE),
+        "full": decoders.full_attention(params),
+        "cached": decoders.cached_attention(params),
+        "gram": decoders.gram(STEP_SIZE),
     }
 
 
@@ -82,11 +82,11 @@ def test_a_field_that_is_not_a_number_has_no_sample():
 def test_all_decoders_take_the_same_thoughts(task, name, token_by_token):
     sampler = BinarySampler(1.5, PRIOR, token_by_token=token_by_token)
     chain = {"num_candidates": 20, "num_steps": 8, "sampler": sampler, "decoding_noise_std": 0.1}
-    reference = rollout_candidates(jax.random.key(1), task.context, decoders(task)["full"], **chain)
+    reference = rollout_candidates(jax.random.key(1), task.context, forms(task)["full"], **chain)
     assert reference.shape == (9, 20, 4)
     assert set(np.unique(reference[1:])) == {0.0, 1.0}
     np.testing.assert_allclose(reference[0], 0.3)
-    np.testing.assert_array_equal(rollout_candidates(jax.random.key(1), task.context, decoders(task)[name], **chain), reference)
+    np.testing.assert_array_equal(rollout_candidates(jax.random.key(1), task.context, forms(task)[name], **chain), reference)
     assert len(np.unique(reference[-1], axis=0)) > 1
 
 
@@ -121,7 +121,7 @@ def test_thoughts_have_the_law_of_their_rule(task, token_by_token):
         middle = np.array([(code >> place) & 1 for place in range(4)], float)
         expected += probability * np.array(list(after(middle).values()))
     chain = {"num_candidates": 60_000, "num_steps": 2, "sampler": sampler, "initial_state": jnp.asarray(first)}
-    states = rollout_candidates(jax.random.key(3), task.context, decoders(task)["gram"], **chain)[-1]
+    states = rollout_candidates(jax.random.key(3), task.context, forms(task)["gram"], **chain)[-1]
     codes = np.asarray(states) @ 2 ** np.arange(4)
     counts = codes[:, None] == np.arange(16)
     usual = expected > 1e-3
@@ -133,11 +133,11 @@ def test_thoughts_have_the_law_of_their_rule(task, token_by_token):
 def test_token_by_token_for_any_weights_equals_whole_steps(task, rng):
     size = linear_attention.gradient_step(4, 0.1).value.shape
     params = LinearAttentionParams(*(jnp.asarray(0.2 * rng.normal(size=size), jnp.float32) for _ in range(2)))
-    fast = decoding.cached_attention(params)
+    fast = decoders.cached_attention(params)
     chain = {"num_candidates": 40, "num_steps": 5, "sampler": BinarySampler(1.0, PRIOR, token_by_token=True)}
     states = [
         rollout_candidates(jax.random.key(3), task.context, decoder, **chain)
-        for decoder in (fast, fast._replace(coefficients=None), decoding.full_attention(params))
+        for decoder in (fast, fast._replace(coefficients=None), decoders.full_attention(params))
     ]
     np.testing.assert_array_equal(states[0], states[1])
     np.testing.assert_array_equal(states[0], states[2])
@@ -145,7 +145,7 @@ def test_token_by_token_for_any_weights_equals_whole_steps(task, rng):
 
 def test_a_sampler_changes_nothing_else(task):
     chain = {"num_steps": 5, "decoding_noise_std": 0.2}
-    decoder = decoders(task)["gram"]
+    decoder = forms(task)["gram"]
     noisy = rollout(jax.random.key(1), task.context, decoder, **chain)
     longer = rollout(jax.random.key(1), task.context, decoder, **{**chain, "num_steps": 7})
     np.testing.assert_array_equal(noisy, longer[:6])
@@ -161,7 +161,7 @@ def test_a_sampler_changes_nothing_else(task):
 def test_temperatures_are_swept_and_batched(task):
     def last(key, beta):
         sampler = BinarySampler(beta, PRIOR)
-        return rollout(key, task.context, decoders(task)["gram"], num_steps=4, sampler=sampler)[-1]
+        return rollout(key, task.context, forms(task)["gram"], num_steps=4, sampler=sampler)[-1]
 
     betas, keys = jnp.array([0.0, 2.0, jnp.inf]), jax.random.split(jax.random.key(0), 5)
     grid = jax.jit(jax.vmap(jax.vmap(last, (0, None)), (None, 0)))(keys, betas)
@@ -183,7 +183,7 @@ BAD = [
     (lambda: BinarySampler(1.0).log_probability(jnp.zeros(3), jnp.zeros(2)), "thought", "(2,)"),
     (
         lambda: rollout(
-            jax.random.key(0), Context(jnp.ones((2, 3)), jnp.ones(2)), decoding.gram(0.1), num_steps=1, sampler="greedy"
+            jax.random.key(0), Context(jnp.ones((2, 3)), jnp.ones(2)), decoders.gram(0.1), num_steps=1, sampler="greedy"
         ),
         "sampler",
         "greedy",

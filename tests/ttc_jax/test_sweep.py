@@ -8,7 +8,7 @@ import pytest
 
 import ttc_jax
 from tests.errors import assert_named
-from ttc_jax import decoding, sweep
+from ttc_jax import decoders, sweep
 from ttc_jax.sweep import Moments
 
 KEY = jax.random.key(17)
@@ -21,7 +21,7 @@ def risks(key, *, label_noise_std, decoding_noise_std):
     task_key, chain_key = jax.random.split(key)
     task = ttc_jax.sample_task(task_key, CONFIG, label_noise_std=label_noise_std)
     chain = {"num_steps": (0, 3), "num_candidates": (1, 4), "decoding_noise_std": decoding_noise_std}
-    return ttc_jax.averaged_risk(chain_key, task, decoding.gram(0.3), **chain)
+    return ttc_jax.averaged_risk(chain_key, task, decoders.gram(0.3), **chain)
 
 
 def test_sweep_is_the_loop_over_tasks_and_points():

@@ -75,12 +75,12 @@ def sweep(
 
         One rollout serves every number of steps and candidates; they are named as reused axes.
 
-        >>> from ttc_jax import TaskConfig, averaged_risk, decoding, sample_task
+        >>> from ttc_jax import TaskConfig, averaged_risk, decoders, sample_task
         >>> def risks(key, decoding_noise_std):
         ...     task_key, chain_key = jax.random.split(key)
         ...     task = sample_task(task_key, TaskConfig(dim=3, num_examples=8))
         ...     asked = dict(num_steps=(0, 2, 5), num_candidates=(1, 4), decoding_noise_std=decoding_noise_std)
-        ...     return averaged_risk(chain_key, task, decoding.gram(0.3), **asked)
+        ...     return averaged_risk(chain_key, task, decoders.gram(0.3), **asked)
         >>> reused = {"num_steps": (0, 2, 5), "num_candidates": (1, 4)}
         >>> sweep(jax.random.key(0), risks, {"decoding_noise_std": [0.0, 0.1]}, num_tasks=9, reused_axes=reused).mean.shape
         (2, 3, 2)

@@ -1,0 +1,171 @@
+r"""Choosing one of N answers to a problem when what each is worth is known: from a list, from a pool, or from an ROC curve.
+
+The best of N is at level l of the score if all N are at l or above, and not all above: P = S_l^N - S_{l+1}^N, with S_l the
+probability of level l or above; smaller scores are better.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.scipy.special import gammaln
+from numpy.typing import ArrayLike
+
+from theory._evaluate import check_broadcast, check_count, check_probabilities, check_real, check_shape, evaluate
+
+
+def best_answer_value(probabilities: ArrayLike, scores: ArrayLike, values: ArrayLike, num_candidates: ArrayLike) -> Any:
+    r"""Expected value of the answer with the smallest score among N independent candidates.
+
+        E = sum_i p_i v_i (S_i^N - S_{i+}^N) / (S_i - S_{i+}),   S_i = P(score >= s_i), S_{i+} = P(score > s_i)
+
+    Ties are broken uniformly among the tied candidates. With the scores 0 and 1 of a right and a wrong answer that is pass@N.
+
+    Args:
+        probabilities: p, shape (k,), of each answer; they sum to 1.
+        scores: s, shape (k,); finite.
+        values: v, shape (k,); finite.
+        num_candidates: N >= 1; any shape, which is the result's.
+
+    Raises:
+        ValueError: an argument has the wrong shape or range.
+
+    Source: the law of the smallest of N independent scores.
+
+    Example:
+        >>> best_answer_value([0.2, 0.8], [0.0, 1.0], [1.0, 0.0], np.array([1, 4])).round(4).tolist()  # 1 - (1 - p)^N
+        [0.2, 0.5904]
+    """
+    (size,) = check_shape("probabilities", probabilities, (None,))
+    check_probabilities("probabilities", probabilities)
+    for name, given in (("scores", scores), ("values", values)):
+        check_shape(name, given, (size,))
+        check_real(name, given)
+    check_count("num_candidates", num_candidates, minimum=1)
+    return evaluate(best_value, probabilities, scores, values, num_candidates, core_dims=(1, 1, 1))
+
+
+def best_of_pool(scores: ArrayLike, values: ArrayLike, num_candidates: ArrayLike) -> Any:
+    r"""Expected value of the answer with the smallest score among N drawn without replacement from a pool of M answers.
+
+        E = sum_i v_i [C(M_i, N) - C(M_{i+}, N)] / (C(M, N) (M_i - M_{i+})),   M_i, M_{i+} answers with scores >= s_i, > s_i
+
+    Unbiased for the best of N fresh ones, as pass@k is, where the pool is a sample. Absolute error below 1e-10 for pools up
+    to 10^4. Ties are broken uniformly.
+
+    Args:
+        scores: shape (M,); finite.
+        values: shape (M,); finite.
+        num_candidates: N from 1 to M; any shape, which is the result's.
+
+    Raises:
+        ValueError: an argument has the wrong shape or range.
+
+    Source: the hypergeometric law; Chen et al., "Evaluating large language models trained on code" (2021) for right and wrong.
+
+    Example:
+        >>> best_of_pool([0.0, 1.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0], np.array([1, 2, 4])).round(9).tolist()
+        [0.25, 0.5, 1.0]
+    """
+    (size,) = check_shape("scores", scores, (None,))
+    check_real("scores", scores)
+    check_shape("values", values, (size,))
+    check_real("values", values)
+    check_count("num_candidates", num_candidates, minimum=1)
+    if not isinstance(num_candidates, jax.core.Tracer) and np.max(num_candidates) > size:
+        raise ValueError(f"num_candidates must not exceed the {size} answers of the pool, got {np.max(num_candidates)}")
+    return evaluate(_pool_formula, scores, values, num_candidates, core_dims=(1, 1))
+
+
+def roc_accuracy(
+    accuracy: ArrayLike, false_positive_rates: ArrayLike, true_positive_rates: ArrayLike, num_candidates: ArrayLike
+) -> Any:
+    r"""Probability that the best of N independent answers is right, under a verifier known by its ROC curve.
+
+    Between the points of the curve a verifier orders answers at random. With a segment's rates f_0 <= f_1 and t_0 <= t_1, of
+    answers that are right with probability p, and F = 1 - p t - (1 - p) f the share that a threshold refuses,
+
+        sum over segments of  p (t_1 - t_0) (F_0^N - F_1^N) / (F_0 - F_1)
+
+    The diagonal is a verifier that knows nothing: p at every N. A curve that starts with a vertical segment to t tends to 1 for
+    large N; one that starts with a finite slope r tends to p r / (p r + 1 - p), what the most trusted answers are worth.
+
+    Args:
+        accuracy: p between 0 and 1; broadcasts with ``num_candidates``.
+        false_positive_rates: f, shape (k,), from 0 to 1, not falling.
+        true_positive_rates: t, shape (k,), from 0 to 1, not falling.
+        num_candidates: N >= 1.
+
+    Raises:
+        ValueError: an argument has the wrong shape or range.
+
+    Source: the law of the best of N independent scores, with each segment one level of the score.
+
+    Example:
+        >>> roc_accuracy(0.3, [0.0, 0.1, 1.0], [0.0, 0.7, 1.0], np.array([1, 8, 1000])).round(4).tolist()
+        [0.3, 0.7338, 0.75]
+    """
+    check_real("accuracy", accuracy, minimum=0.0, maximum=1.0)
+    check_count("num_candidates", num_candidates, minimum=1)
+    check_broadcast(accuracy=accuracy, num_candidates=num_candidates)
+    (size,) = check_shape("false_positive_rates", false_positive_rates, (None,))
+    check_shape("true_positive_rates", true_positive_rates, (size,))
+    for name, rates in (("false_positive_rates", false_positive_rates), ("true_positive_rates", true_positive_rates)):
+        check_real(name, rates, minimum=0.0, maximum=1.0)
+        if isinstance(rates, jax.core.Tracer):
+            continue
+        values = np.asarray(rates, np.float64)
+        if size < 2 or values[0] != 0 or values[-1] != 1 or (np.diff(values) < 0).any():
+            raise ValueError(f"{name} must rise from 0 to 1, got {values.tolist()}")
+    return evaluate(_roc_formula, false_positive_rates, true_positive_rates, accuracy, num_candidates, core_dims=(1, 1))
+
+
+def best_value(probabilities: Array, scores: Array, values: Array, number: Array) -> Array:
+    """The formula of :func:`best_answer_value`, for float64 arrays."""
+    order = jnp.argsort(scores)
+    ordered = scores[order]
+    # Probability of the places from each on, and of none beyond the last.
+    tail = jnp.append(jnp.cumsum(probabilities[order][::-1])[::-1], 0.0)
+    first, beyond = _level_ends(ordered)
+    return _of_levels(probabilities[order] * values[order], tail[first], tail[beyond], number)
+
+
+def _level_ends(ordered: Array) -> tuple[Array, Array]:
+    """Where the run of equal entries that an entry of a sorted array belongs to begins, and where the next one does."""
+    places, rises = jnp.arange(ordered.size), ordered[1:] > ordered[:-1]
+    first = jax.lax.cummax(jnp.where(jnp.append(True, rises), places, 0))
+    return first, jax.lax.cummin(jnp.where(jnp.append(rises, True), places + 1, ordered.size), reverse=True)
+
+
+def _of_levels(weights: Array, from_here: Array, beyond: Array, number: Array) -> Array:
+    """Sum of weights (k,) times the probability that the best of N is at that level, over the level's own probability."""
+    mass = from_here - beyond
+    number = number[..., None]
+    chance = (from_here**number - beyond**number) / jnp.where(mass > 0, mass, 1.0)
+    return jnp.sum(weights * jnp.where(mass > 0, chance, 0.0), axis=-1)
+
+
+def _pool_formula(scores, values, number):
+    size, order = scores.size, jnp.argsort(scores)
+    ordered = scores[order]
+    from_here, beyond = (size - ends for ends in _level_ends(ordered))
+
+    def share(count):
+        """C(count, N) / C(M, N)."""
+        left = count - number[..., None]
+        log_share = gammaln(count + 1.0) - gammaln(jnp.maximum(left, 0.0) + 1.0)
+        log_share -= gammaln(size + 1.0) - gammaln(size - number[..., None] + 1.0)
+        return jnp.where(left >= 0, jnp.exp(jnp.minimum(log_share, 0.0)), 0.0)
+
+    return jnp.sum(values[order] * (share(from_here) - share(beyond)) / (from_here - beyond), axis=-1)
+
+
+def _roc_formula(false_positive, true_positive, accuracy, number):
+    accuracy, number = jnp.broadcast_arrays(accuracy, number)
+    right = accuracy[..., None]
+    refused = right * (1 - true_positive) + (1 - right) * (1 - false_positive)  # (..., k)
+    return _of_levels(right * jnp.diff(true_positive), refused[..., :-1], refused[..., 1:], number)

@@ -1,0 +1,165 @@
+"""Decoders: what one step of a chain of thought is.
+
+Three decoders take the same gradient step and give the same chain for the same key: :func:`full_attention` (the transformer
+reads the whole token matrix at every step; the reference), :func:`cached_attention` (the same transformer with cached keys and
+values) and :func:`gram` (the d x d recursion).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from ttc_jax import _check
+from ttc_jax.models import linear_attention
+from ttc_jax.models.linear_attention import KeyValueCache, LinearAttentionParams
+from ttc_jax.tasks import Context
+from ttc_jax.tokens import context_tokens, read_state, state_row, state_token, token_size
+
+
+class Coefficients(NamedTuple):
+    """How a decoder that emits a thought coefficient by coefficient reads and writes one, without a whole step for each.
+
+    Attributes:
+        begin: ``begin(shared, memory, state) -> scratch``, where a thought starts out from the last state.
+        read: ``read(shared, scratch, place) -> field``, entry ``place`` of what ``step`` would return for the thought as it is.
+        write: ``write(shared, scratch, place, value) -> scratch`` with that coefficient of the thought replaced.
+    """
+
+    begin: Callable[[Any, Any, Array], Any]
+    read: Callable[[Any, Any, Array], Array]
+    write: Callable[[Any, Any, Array, Array], Any]
+
+
+class Decoder(NamedTuple):
+    """How a chain moves; a model of one's own becomes a decoder by giving these two functions.
+
+    Attributes:
+        start: ``start(context, num_steps) -> (shared, memory)``. What is computed once a context: ``shared`` serves every
+            chain and never changes, ``memory`` is the initial memory of one chain (an empty tuple if there is none).
+        step: ``step(shared, memory, state) -> (next state before noise, memory)`` for one state (d,).
+        coefficients: a faster way to sample token by token than one ``step`` a coefficient, if there is one.
+
+    Example:
+        Gradient descent with momentum, whose memory is the velocity.
+
+        >>> from ttc_jax import TaskConfig, rollout, sample_task
+        >>> def start(context, num_steps):
+        ...     return context, jnp.zeros(context.inputs.shape[1])
+        >>> def step(context, velocity, state):
+        ...     gradient = context.inputs.T @ (context.targets - context.inputs @ state) / context.targets.size
+        ...     velocity = 0.5 * velocity + 0.2 * gradient
+        ...     return state + velocity, velocity
+        >>> task = sample_task(jax.random.key(0), TaskConfig(dim=3, num_examples=8))
+        >>> rollout(jax.random.key(1), task.context, Decoder(start, step), num_steps=5, decoding_noise_std=0.1).shape
+        (6, 3)
+    """
+
+    start: Callable[[Context, int], tuple[Any, Any]]
+    step: Callable[[Any, Any, Array], tuple[Array, Any]]
+    coefficients: Coefficients | None = None
+
+
+def full_attention(params: LinearAttentionParams) -> Decoder:
+    """Append the state as a token, run the layer on the full token matrix, read the last column; O(l^2 e) a step."""
+
+    def start(context, num_steps):
+        tokens = context_tokens(context)
+        room = jnp.zeros((tokens.shape[0], num_steps), tokens.dtype)
+        return context.targets.shape[0], (jnp.concatenate([tokens, room], axis=1), jnp.asarray(tokens.shape[1]))
+
+    def step(num_examples, memory, state):
+        tokens, place = memory
+        tokens = jax.lax.dynamic_update_slice_in_dim(tokens, state_token(state)[:, None], place, axis=1)
+        output = linear_attention.apply(params, tokens, num_examples)
+        column = jax.lax.dynamic_index_in_dim(output, place, axis=1, keepdims=False)
+        return read_state(column), (tokens, place + 1)
+
+    return Decoder(start, step)
+
+
+def cached_attention(params: LinearAttentionParams) -> Decoder:
+    """Only the newest token attends, to cached keys and values of the context and of all earlier states; O(l e) a step."""
+
+    def start(context, num_steps):
+        num_examples, dim = context.inputs.shape
+        examples = linear_attention.cache_tokens(params, context_tokens(context))
+        room = jnp.zeros((num_steps, token_size(dim)), examples.keys.dtype)
+        return (examples, num_examples), (KeyValueCache(room, room), jnp.asarray(0))
+
+    def step(shared, memory, state):
+        examples, num_examples = shared
+        thoughts, place = memory
+        token = state_token(state)
+        output = linear_attention.apply_cached(params, (examples, thoughts), token, num_examples)
+        return read_state(output), (linear_attention.write(thoughts, params, token, place), place + 1)
+
+    def begin(shared, memory, state):
+        examples, _ = shared
+        token = state_token(state)
+        caches = (examples, memory[0])
+        # The scores of the tokens read, and the query's own product with the key-query matrix.
+        return token, tuple(cache.keys @ token for cache in caches), memory[0], params.key_query @ token
+
+    def read(shared, scratch, place):
+        examples, num_examples = shared
+        token, scores, thoughts, product = scratch
+        row = state_row(token, place)
+        attended = scores[0] @ examples.values[:, row] + scores[1] @ thoughts.values[:, row]
+        return token[row] + (attended + (params.value[row] @ token) * (token @ product)) / num_examples
+
+    def write(shared, scratch, place, value):
+        examples, _ = shared
+        token, scores, thoughts, product = scratch
+        row = state_row(token, place)
+        change = value - token[row]
+        scores = tuple(old + change * cache.keys[:, row] for old, cache in zip(scores, (examples, thoughts), strict=True))
+        return token.at[row].set(value), scores, thoughts, product + change * params.key_query[:, row]
+
+    return Decoder(start, step, Coefficients(begin, read, write))
+
+
+def gram(step_size: ArrayLike) -> Decoder:
+    """The gradient step from the context's Gram matrix G = X^T X / n alone: w + step_size (X^T y / n - G w); O(d^2) a step."""
+    _check.scalar("step_size", step_size)
+
+    def start(context, num_steps):
+        del num_steps
+        return gradient_map(context, step_size), ()
+
+    def step(shared, memory, state):
+        contraction, drift = shared
+        return contraction @ state + drift, memory
+
+    def read(shared, thought, place):
+        contraction, drift = shared
+        return contraction[place] @ thought + drift[place]
+
+    coefficients = Coefficients(
+        begin=lambda shared, memory, state: state,
+        read=read,
+        write=lambda shared, thought, place, value: thought.at[place].set(value),
+    )
+    return Decoder(start, step, coefficients)
+
+
+def whole_steps(decoder: Decoder) -> Coefficients:
+    """Coefficients of any decoder: a whole step for each, of which one entry is read."""
+    return Coefficients(
+        begin=lambda shared, memory, state: (memory, state),
+        read=lambda shared, scratch, place: decoder.step(shared, *scratch)[0][place],
+        write=lambda shared, scratch, place, value: (scratch[0], scratch[1].at[place].set(value)),
+    )
+
+
+def gradient_map(context: Context, step_size: ArrayLike) -> tuple[Array, Array]:
+    """The step as an affine map w -> contraction @ w + drift."""
+    num_examples, dim = context.inputs.shape
+    rate = jnp.asarray(step_size, context.inputs.dtype) / num_examples
+    gram_matrix = context.inputs.T @ context.inputs
+    return jnp.eye(dim, dtype=gram_matrix.dtype) - rate * gram_matrix, rate * (context.inputs.T @ context.targets)
