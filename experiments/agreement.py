@@ -108,7 +108,7 @@ def _controls(dataset: xr.Dataset) -> dict[str, np.ndarray]:
             str(name).removeprefix("wrong_").replace("_", " "): dataset[name].to_numpy()
             for name in dataset
             # One that says the same wherever the prediction is judged is no control.
-            if str(name).startswith("wrong_") and (dataset[name].to_numpy() != predicted)[judged].any()
+            if str(name).startswith("wrong_") and not np.allclose(dataset[name].to_numpy()[judged], predicted[judged], 1e-9, 0)
         },
     }
 

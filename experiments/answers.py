@@ -1,25 +1,28 @@
 """What the studies of small binary problems share: one answer made of N sampled chains, against the enumeration of all answers.
 
 The thoughts of a chain are sampled and fed back. Given a context the prediction is exact at the simulated dimension; its only
-error is that of the contexts over which it is averaged, and every point is judged.
+error is that of the contexts over which it is averaged. What is too rare to be counted is not judged.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
 
 import theory
 import ttc_jax
-from experiments import choosers
+from experiments import binary, choosers, figures
 from experiments.choosers import Chooser
-from experiments.study import Measurement, Prediction
+from experiments.study import Measurement, Prediction, countable
 from ttc_jax import aggregation
 
 MAJORITY = Chooser("majority vote", None)
@@ -72,14 +75,16 @@ def predict(
     ways: tuple[Chooser, ...],
     measure: theory.Measure,
     wrong: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]],
+    *,
+    temperatures_drawn: bool = False,
 ) -> Prediction:
     """What one candidate gives, and what making one answer of N changes.
 
     ``wrong`` makes the study's own wrong predictions from that of one candidate (..., 1) and the right ones (..., numbers).
     """
     choosers.check(config)
-    if even := [number for number in numbers(config) if MAJORITY in ways and number % 2 == 0]:
-        raise ValueError(f"num_candidates must be odd, so that no vote is tied, got {even[0]}")
+    if MAJORITY in ways:
+        binary.check_odd(numbers(config))
     found = theory.expected_answer_errors(
         config.dim,
         config.num_examples,
@@ -98,9 +103,18 @@ def predict(
     return Prediction(
         terms={"one_candidate": np.broadcast_to(single, chosen.shape), "choice": chosen - single},
         model_error=found.standard_error[..., 1:],
-        judged=np.ones(chosen.shape, bool),
+        # Errors of one task come together, and the contexts too must have met the rare ones.
+        judged=countable(chosen, config.num_tasks) & (found.standard_error[..., 1:] < 0.2 * np.minimum(chosen, 1 - chosen)),
+        warnings=tuple(_warnings(config, temperatures_drawn)),
         wrong=wrong(single, chosen),
     )
+
+
+def _warnings(config: AnswersConfig, temperatures_drawn: bool) -> Iterator[str]:
+    """What is not drawn."""
+    count = len(config.inverse_temperature)
+    if count > 1 and not temperatures_drawn:
+        yield f"inverse_temperature has {count} values, of which the figure shows one; the data file and the verdict have all"
 
 
 def measure(
@@ -156,15 +170,58 @@ def _measurement(config: AnswersConfig, ways: tuple[Chooser, ...], measure: theo
     return errors
 
 
-def with_independent_candidates(config: AnswersConfig, ways: tuple[Chooser, ...]) -> Callable[..., dict[str, np.ndarray]]:
-    """The wrong predictions of a vote whose candidates err independently, as if they did not share their context."""
+def votes_and_choices(config: AnswersConfig) -> tuple[Chooser, ...]:
+    """The majority vote and every way to select."""
+    return MAJORITY, *verifiers(config)
+
+
+@functools.lru_cache(maxsize=4)
+def predict_bit_error(config: AnswersConfig, temperatures_drawn: bool = False) -> Prediction:
+    """The bit error of one candidate, and what votes and choices among many change.
+
+    A wrong prediction is that of a vote whose candidates err independently, as if they did not share their context.
+    """
 
     def wrong(single, chosen):
-        independent, row = chosen.copy(), ways.index(MAJORITY)
-        independent[..., row, :] = theory.majority_accuracy(single[..., row, :], np.array(numbers(config)))
+        independent = chosen.copy()
+        independent[..., 0, :] = theory.majority_accuracy(single[..., 0, :], np.array(numbers(config)))
         return {"with_independent_candidates": independent}
 
-    return wrong
+    return predict(config, votes_and_choices(config), "bit_error", wrong, temperatures_drawn=temperatures_drawn)
+
+
+def measure_bit_error(config: AnswersConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+    """Simulate every point with the same tasks; the vote and the verifiers see the same candidates."""
+    return measure(config, seed, progress, votes_and_choices(config), "bit_error")
+
+
+def presets(quick: AnswersConfig) -> dict[str, AnswersConfig]:
+    """The settings of a study by preset name; the full one is of larger problems."""
+    larger: dict[str, Any] = {"dim": 8, "num_examples": 11}
+    return {
+        "quick": quick,
+        "standard": replace(quick, num_tasks=262_144, num_contexts=65_536),
+        "full": replace(quick, num_tasks=4_194_304, num_contexts=262_144, **larger),
+    }
+
+
+def draw_against_numbers(data: xr.Dataset, *, ylabel: str, yscale: str, legend: str) -> Figure:
+    """The measured quantity against the number of candidates for every way, one panel a label noise."""
+    config = json.loads(data.attrs["config"])
+    noises, betas = data["label_noise_std"].to_numpy(), data["inverse_temperature"].to_numpy()
+    figure, axes = figures.panels(len(noises), width=max(5.6, 2.7 * len(noises)), height=3.8, sharey=True)
+    for panel, noise in zip(axes, noises, strict=True):
+        for name, color, marker in figures.distinct([str(name) for name in data["chooser"].to_numpy()]):
+            one = data.sel(label_noise_std=noise, chooser=name, inverse_temperature=betas[0])
+            figures.curve(panel, one, "num_candidates", color=color, marker=marker, label=name)
+        panel.set(xscale="log", yscale=yscale, xlabel="number of candidates $N$", title=f"$\\sigma$ = {noise:g}")
+        figures.number_ticks(panel, data["num_candidates"].to_numpy())
+        if yscale == "log":
+            figures.plain_log_ticks(panel)
+    axes[0].set_ylabel(ylabel)
+    figures.state(figure, f"{setting(config)}, $\\beta$ = {betas[0]:g}")
+    figures.key(figure, axes[0], legend)
+    return figure
 
 
 def setting(config: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 import theory
 import ttc_jax
-from experiments.study import Measurement, progress_of_parts
+from experiments.study import Measurement, countable, progress_of_parts
 from ttc_jax import decoders
 from ttc_jax.models import linear_attention
 
@@ -62,14 +62,15 @@ def check(config: BinaryConfig) -> None:
     for name, least in (("num_tasks", 2), ("chunk_size", 1)):
         if getattr(config, name) < least:
             raise ValueError(f"{name} must be an integer of at least {least}, got {getattr(config, name)}")
-    if not 0 <= config.label_noise_per_coefficient < np.inf:
-        raise ValueError(f"label_noise_per_coefficient must be finite and at least 0, got {config.label_noise_per_coefficient}")
+    for name in ("label_noise_per_coefficient", "inverse_temperature"):
+        for value in np.atleast_1d(getattr(config, name)):
+            if not 0 <= value < np.inf:
+                raise ValueError(f"{name} must be finite and at least 0, got {value:g}")
     check_lists(config)
     for name in ("num_steps", "num_candidates", "dim"):
         if min(getattr(config, name)) < 1:
             raise ValueError(f"{name} must be integers of at least 1, got {min(getattr(config, name))}")
-    if num_examples(config, min(config.dim)) < 1:
-        raise ValueError(f"examples_per_coefficient must give at least one example, got {config.examples_per_coefficient}")
+    check_examples(config.dim, (config.examples_per_coefficient,))
 
 
 def check_lists(config: Any) -> None:
@@ -78,6 +79,21 @@ def check_lists(config: Any) -> None:
         if isinstance(values, tuple) and (len(values) < 1 + (name == "dim") or len(set(values)) < len(values)):
             least = "two" if name == "dim" else "one"
             raise ValueError(f"{name} must list distinct values, at least {least}, got {list(values)}")
+
+
+def check_examples(dims: tuple[int, ...], ratios: tuple[float, ...]) -> None:
+    """ValueError unless every dimension has a whole number of examples: at another n / d no limit would be approached."""
+    for ratio in ratios:
+        for dim in dims:
+            count = dim * ratio
+            if not (0.5 < count < np.inf and abs(count - round(count)) < 1e-6 * count):
+                raise ValueError(f"examples_per_coefficient must give a whole number of examples at d = {dim}, got {ratio:g}")
+
+
+def check_odd(numbers: tuple[int, ...]) -> None:
+    """ValueError unless every number of votes is odd."""
+    if even := [number for number in numbers if number % 2 == 0]:
+        raise ValueError(f"num_candidates must be odd, so that no vote is tied, got {even[0]}")
 
 
 def num_examples(config: BinaryConfig, dim: int) -> int:
@@ -149,8 +165,12 @@ def extrapolated(dims: np.ndarray, mean: np.ndarray, error: np.ndarray) -> tuple
     return (large * mean[1] - small * mean[0]) / (large - small), np.hypot(stray, left)
 
 
-def judged(dims: tuple[int, ...], holds: np.ndarray) -> np.ndarray:
-    """Infinite dimension only, and there where the formula holds (*shape); on axes (dim, *shape)."""
+def judged(dims: tuple[int, ...], num_tasks: int, rate: np.ndarray) -> np.ndarray:
+    """Infinite dimension only, and rates of wrong bits (*shape) that can be counted there; on axes (dim, *shape).
+
+    In large dimension the coefficients of a task err independently.
+    """
+    holds = countable(rate, num_tasks * min(dims))
     return np.concatenate([np.zeros((len(dims), *holds.shape), bool), holds[None]])
 
 

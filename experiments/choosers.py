@@ -231,6 +231,9 @@ def check(config: Any) -> None:
     for value in np.atleast_1d(getattr(config, "verifier_noise_std", 0.0)):
         if not 0 <= value < np.inf:
             raise ValueError(f"verifier_noise_std must be finite and at least 0, got {value:g}")
+    for value in np.atleast_1d(getattr(config, "inverse_temperature", 0.0)):
+        if not 0 <= value < np.inf:
+            raise ValueError(f"inverse_temperature must be finite and at least 0, got {value:g}")
     for name, value in vars(config).items():
         if isinstance(value, tuple):
             if not value:

@@ -19,6 +19,8 @@ from matplotlib.figure import Figure
 
 from experiments.errors import UserError
 
+_FEWEST_EVENTS = 100
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -134,6 +136,11 @@ def _asked(error: Exception) -> str:
 def progress_of_parts(progress: Callable[[int], None], part: int, parts: int, num_tasks: int) -> Callable[[int], None]:
     """The callback of one of several equal sweeps, which together count as ``num_tasks``."""
     return lambda done: progress((part * num_tasks + done) // parts)
+
+
+def countable(rate: np.ndarray, num_trials: int) -> np.ndarray:
+    """Where a rate is expected to be met, and missed, often enough in as many trials for its standard error to be known."""
+    return np.minimum(rate, 1 - rate) * num_trials >= _FEWEST_EVENTS
 
 
 def check(study: Study, config: Any) -> Prediction:

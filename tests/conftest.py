@@ -23,8 +23,21 @@ def strict_ranks():
 
 @pytest.fixture(autouse=True)
 def quick_compilation(request):
-    """Programs that compute little, but for tests marked as optimised, are not worth the compiler's best."""
-    jax.config.update("jax_disable_most_optimizations", request.node.get_closest_marker("optimised") is None)
+    """Programs that compute little are not worth the compiler's best; those of tests marked as optimised are.
+
+    ``JAX_DISABLE_MOST_OPTIMIZATIONS=0`` in the environment optimises all.
+    """
+    if "JAX_DISABLE_MOST_OPTIMIZATIONS" not in os.environ:
+        jax.config.update("jax_disable_most_optimizations", request.node.get_closest_marker("optimised") is None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bounded_programs():
+    """Every compiled program maps memory, of which a process may have so many pieces and no more: beyond, it crashes."""
+    yield
+    maps, limit = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
+    if maps.exists() and len(maps.read_bytes().splitlines()) > int(limit.read_text()) / 3:
+        jax.clear_caches()
 
 
 @pytest.fixture

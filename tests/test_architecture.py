@@ -46,7 +46,7 @@ LAYERS = {
         {"_evaluate", "_quadrature"},
         {"_sampler"},
         {"spectrum", "resolvents", "scalar_selection", "voting", "coverage", "answers"},
-        {"stability", "selection", "chain", "bayes"},
+        {"stability", "selection", "chain", "bayes", "pretraining"},
         {"covariance", "contexts", "binary_chain", "binary_end"},
         {"allocation", "enumeration"},
     ],

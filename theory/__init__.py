@@ -13,6 +13,7 @@ from theory.contexts import ContextLoss, Estimate, HeldOutLoss, Oracle, expected
 from theory.covariance import expected_risk_covariance, expected_risk_covariance_next_order, spectral_edge
 from theory.coverage import beta_pass_at_k, expected_pass_at_k, pass_at_k
 from theory.enumeration import AnswerLaw, MajorityVote, Measure, PluralityVote, answer_law, expected_answer_errors
+from theory.pretraining import chain_depth_risk, pretrained_attention_risk, ridgeless_icl_risk, trained_attention
 from theory.scalar_selection import expected_maximum_normal, scalar_best_of_n, scalar_softmax_selection
 from theory.selection import Gaussian, Quadratic, best_of_n_risk, best_of_n_risk_gaussian
 from theory.stability import divergence_probability, divergence_probability_covariance, largest_stable_step
@@ -42,6 +43,7 @@ __all__ = [
     "best_of_pool",
     "beta_pass_at_k",
     "binary_bayes_error",
+    "chain_depth_risk",
     "discrete_bayes",
     "divergence_probability",
     "divergence_probability_covariance",
@@ -61,6 +63,8 @@ __all__ = [
     "plurality_error_bound",
     "plurality_error_exponent",
     "posterior_vote_error",
+    "pretrained_attention_risk",
+    "ridgeless_icl_risk",
     "risk_given_context",
     "roc_accuracy",
     "sampled_chain",
@@ -68,4 +72,5 @@ __all__ = [
     "scalar_best_of_n",
     "scalar_softmax_selection",
     "spectral_edge",
+    "trained_attention",
 ]

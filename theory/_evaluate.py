@@ -25,7 +25,8 @@ def evaluate(formula: Callable[..., Any], *arrays: Any, core_dims: tuple[int, ..
     """``formula(*arrays, **static)`` in float64.
 
     Args:
-        formula: function of float64 arrays to a tree of arrays, elementwise in its scalar arguments, which broadcast.
+        formula: function of float64 arrays to a tree of arrays, elementwise in its scalar arguments, which broadcast; results
+            may have dimensions of their own behind the broadcast ones.
         arrays: numbers or arrays, plain or traced.
         core_dims: number of dimensions of each array argument that the formula does not act on elementwise; the arguments
             beyond the end of the tuple are scalar ones.
@@ -114,10 +115,18 @@ def _differentiable(function: Callable[..., Any], is_core: tuple[bool, ...]) -> 
     def _(values, tangents):
         result = call(*values)
         total = jax.tree.map(jnp.zeros_like, result)
+        num_points = len(
+            np.broadcast_shapes(*(np.shape(value) for value, core in zip(values, is_core, strict=True) if not core))
+        )
+
+        def scaled(slope, tangent):
+            # The result may have dimensions of its own behind those of the scalars.
+            return slope * jnp.expand_dims(tangent, tuple(range(tangent.ndim, tangent.ndim + slope.ndim - num_points)))
+
         for index, (tangent, core) in enumerate(zip(tangents, is_core, strict=True)):
             # A derivative in a core argument has that argument's dimensions too, and is itself elementwise in nothing.
             partial = _differentiable(_Partial(function, index, core), tuple(core or other for other in is_core))
-            contract = functools.partial(jnp.tensordot, axes=tangent.ndim) if core else jnp.multiply
+            contract = functools.partial(jnp.tensordot, axes=tangent.ndim) if core else scaled
             total = jax.tree.map(lambda sum_, slope, by=contract, t=tangent: sum_ + by(slope, t), total, partial(*values))
         return result, total
 

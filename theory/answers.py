@@ -76,7 +76,7 @@ def best_of_pool(scores: ArrayLike, values: ArrayLike, num_candidates: ArrayLike
     check_shape("values", values, (size,))
     check_real("values", values)
     check_count("num_candidates", num_candidates, minimum=1)
-    if not isinstance(num_candidates, jax.core.Tracer) and np.max(num_candidates) > size:
+    if not isinstance(num_candidates, jax.core.Tracer) and np.max(num_candidates, initial=1) > size:
         raise ValueError(f"num_candidates must not exceed the {size} answers of the pool, got {np.max(num_candidates)}")
     return evaluate(_pool_formula, scores, values, num_candidates, core_dims=(1, 1))
 
@@ -107,7 +107,7 @@ def roc_accuracy(
 
     Example:
         >>> roc_accuracy(0.3, [0.0, 0.1, 1.0], [0.0, 0.7, 1.0], np.array([1, 8, 1000])).round(4).tolist()
-        [0.3, 0.7338, 0.75]
+        [0.3, 0.7049, 0.75]
     """
     check_real("accuracy", accuracy, minimum=0.0, maximum=1.0)
     check_count("num_candidates", num_candidates, minimum=1)
@@ -146,7 +146,8 @@ def _of_levels(weights: Array, from_here: Array, beyond: Array, number: Array) -
     mass = from_here - beyond
     number = number[..., None]
     chance = (from_here**number - beyond**number) / jnp.where(mass > 0, mass, 1.0)
-    return jnp.sum(weights * jnp.where(mass > 0, chance, 0.0), axis=-1)
+    # A level without probability has none, but a derivative.
+    return jnp.sum(weights * jnp.where(mass > 0, chance, number * from_here ** (number - 1)), axis=-1)
 
 
 def _pool_formula(scores, values, number):

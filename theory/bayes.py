@@ -26,7 +26,7 @@ from theory._quadrature import normal_rule
 from theory.spectrum import spectral_rule
 from theory.voting import majority
 
-_LARGEST_ENUMERATION = 12
+LARGEST_ENUMERATION = 12
 
 
 class BinaryBayes(NamedTuple):
@@ -202,8 +202,8 @@ def discrete_bayes(
     """
     num_examples, dim = check_shape("inputs", inputs, (None, None))
     check_shape("targets", targets, (num_examples,))
-    if dim > _LARGEST_ENUMERATION:
-        raise ValueError(f"inputs must have at most {_LARGEST_ENUMERATION} columns to enumerate all coefficients, got {dim}")
+    if dim > LARGEST_ENUMERATION:
+        raise ValueError(f"inputs must have at most {LARGEST_ENUMERATION} columns to enumerate all coefficients, got {dim}")
     check_real("inputs", inputs)
     check_real("targets", targets)
     check_real("label_noise_std", label_noise_std, minimum=0.0, open_ends=True)
@@ -318,9 +318,14 @@ def _posterior_vote_formula(precision, number):
     return jnp.sum(weights * majority(wrong, number[..., None]), axis=-1)
 
 
+def is_high_of_all(dim: int) -> np.ndarray:
+    """Which coefficients are high in each of the 2^d vectors, (2^d, d); the first coefficient changes slowest."""
+    return np.array(list(itertools.product((0.0, 1.0), repeat=dim)))
+
+
 def _enumeration(inputs, targets, label_noise_std, low, high, prob_high):
     dim = inputs.shape[1]
-    is_high = jnp.asarray(np.array(list(itertools.product((0.0, 1.0), repeat=dim))))  # (2^d, d)
+    is_high = jnp.asarray(is_high_of_all(dim))
     vectors = low + (high - low) * is_high
     residuals = targets - vectors @ inputs.T
     counts = jnp.sum(is_high, axis=1)

@@ -7,7 +7,6 @@ exactly; only the average over contexts is drawn.
 from __future__ import annotations
 
 import functools
-import itertools
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -19,10 +18,10 @@ from numpy.typing import ArrayLike
 from theory._evaluate import check_count, check_plain, check_real, check_shape, evaluate
 from theory._sampler import Link, check_sampler, prob_of_high
 from theory.answers import best_value
+from theory.bayes import LARGEST_ENUMERATION, is_high_of_all
 from theory.contexts import ContextLoss, Estimate, HeldOutLoss, Oracle
-from theory.voting import majority, plurality
+from theory.voting import LARGEST_NUMBER, majority, plurality
 
-_LARGEST_DIM = 12
 _BATCH = 2**19  # entries of the laws of halves evaluated together
 
 
@@ -160,7 +159,7 @@ def expected_answer_errors(
         >>> chain = dict(num_steps=4, step_size=0.5, label_noise_std=1.0, inverse_temperature=1.0, num_contexts=256)
         >>> errors = expected_answer_errors(4, 8, (MajorityVote(), Oracle()), **chain, num_candidates=(1, 9))
         >>> errors.mean.round(2).tolist()
-        [[0.17, 0.11], [0.17, 0.02]]
+        [[0.27, 0.13], [0.27, 0.02]]
     """
     sizes = {"dim": (dim, 1), "num_examples": (num_examples, 1), "num_contexts": (num_contexts, 8), "seed": (seed, 0)}
     for name, (value, minimum) in {**sizes, "num_steps": (num_steps, 1)}.items():
@@ -170,6 +169,9 @@ def expected_answer_errors(
     numbers = np.atleast_1d(check_plain("num_candidates", num_candidates))
     check_count("num_candidates", numbers if numbers.size else 0, minimum=1)
     _check_choosers(choosers, measure)
+    votes_as_a_whole = any(isinstance(chooser, PluralityVote) for chooser in choosers)
+    if votes_as_a_whole and numbers.max() > LARGEST_NUMBER:
+        raise ValueError(f"num_candidates of a PluralityVote must be at most {LARGEST_NUMBER}, got {numbers.max():g}")
     scalars = {
         "step_size": step_size,
         "label_noise_std": label_noise_std,
@@ -189,8 +191,8 @@ def expected_answer_errors(
 
 
 def _check_dim(dim: int, what: str) -> None:
-    if dim > _LARGEST_DIM:
-        raise ValueError(f"{what} {_LARGEST_DIM} coefficients to enumerate, got {dim}")
+    if dim > LARGEST_ENUMERATION:
+        raise ValueError(f"{what} {LARGEST_ENUMERATION} coefficients to enumerate, got {dim}")
 
 
 def _check_choosers(choosers: tuple[Chooser, ...], measure: str) -> None:
@@ -211,18 +213,15 @@ def _check_choosers(choosers: tuple[Chooser, ...], measure: str) -> None:
 def _draws(dim: int, num_examples: int, num_held_out: int, num_contexts: int, seed: int) -> tuple[np.ndarray, ...]:
     """Inputs, noise, uniform numbers for the coefficients, and held-out inputs and noise of every context."""
     generator, held = np.random.default_rng([seed, 2]), np.random.default_rng([seed, 3])
+    # One held-out example of every context after the other, so that fewer are the first of more.
+    fresh = np.swapaxes(held.normal(size=(num_held_out, num_contexts, dim + 1)), 0, 1)
     return (
         generator.normal(size=(num_contexts, num_examples, dim)),
         generator.normal(size=(num_contexts, num_examples)),
         generator.uniform(size=(num_contexts, dim)),
-        held.normal(size=(num_contexts, num_held_out, dim)),
-        held.normal(size=(num_contexts, num_held_out)),
+        fresh[..., :dim],
+        fresh[..., dim],
     )
-
-
-def _is_high(dim: int) -> np.ndarray:
-    """Which coefficients of each vector are high, (2^d, d)."""
-    return np.array(list(itertools.product((0.0, 1.0), repeat=dim)))
 
 
 def _products(chances: Array) -> Array:
@@ -237,7 +236,7 @@ def _products(chances: Array) -> Array:
 
 def _law_formula(inputs, targets, step, beta, low, high, rho, *, num_steps, link):
     num_examples, dim = inputs.shape
-    is_high = jnp.asarray(_is_high(dim))
+    is_high = jnp.asarray(is_high_of_all(dim))
     vectors = low + (high - low) * is_high
     middle, half_gap = (low + high) / 2, (high - low) / 2
 
@@ -260,6 +259,7 @@ def _errors_formula(*arguments, choosers, measure, numbers, num_steps, link):
     draws, scalars = arguments[:5], jnp.broadcast_arrays(*arguments[5:])
     given = functools.partial(_errors_given_context, choosers=choosers, measure=measure, numbers=numbers)
     size = max(1, _BATCH // 2 ** (draws[0].shape[2] * 3 // 2))
+    size = 1 if any(kind is PluralityVote for kind, *_ in choosers) else size  # whose own work is large
 
     def at(point):
         step, label_std, beta, low, high, rho = point
@@ -283,7 +283,7 @@ def _errors_formula(*arguments, choosers, measure, numbers, num_steps, link):
 
 def _errors_given_context(law, truth, seen, fresh, *, choosers, measure, numbers):
     """Errors (choosers, numbers) of the candidates of one context."""
-    wrong = jnp.abs(jnp.asarray(_is_high(truth.size)) - truth)  # (2^d, d)
+    wrong = jnp.abs(jnp.asarray(is_high_of_all(truth.size)) - truth)  # (2^d, d)
     share = jnp.mean(wrong, axis=1)
     values = share if measure == "bit_error" else (share == 0).astype(share.dtype)
     asked = jnp.asarray(numbers, share.dtype)

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from theory._evaluate import check_broadcast, check_count, check_probabilities, check_real, evaluate
 
-_LARGEST_NUMBER = 10_000
+LARGEST_NUMBER = 10_000
 _TIE_NODES = 16  # ties of more than 32 answers are too rare to show
 
 
@@ -219,8 +219,8 @@ def _check_number(num_candidates: int) -> int:
     if isinstance(num_candidates, jax.core.Tracer) or np.ndim(num_candidates) != 0:
         raise ValueError(f"num_candidates must be a plain integer, got {num_candidates!r}")
     check_count("num_candidates", num_candidates, minimum=1)
-    if num_candidates > _LARGEST_NUMBER:
-        raise ValueError(f"num_candidates must be at most {_LARGEST_NUMBER}, got {num_candidates}")
+    if num_candidates > LARGEST_NUMBER:
+        raise ValueError(f"num_candidates must be at most {LARGEST_NUMBER}, got {num_candidates}")
     return int(num_candidates)
 
 

@@ -22,7 +22,6 @@ from ttc_jax import aggregation
 
 MESSAGE_PASSING = "message passing"
 _NUM_FINE = 49
-_FEWEST_ERRORS = 100  # expected in a whole run of the smallest dimension, for an error to be measured at all
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class BayesLimitConfig:
     """Number of independent tasks of each dimension and number of examples, at least 2."""
     dim: tuple[int, ...] = (80, 240)
     """Numbers of coefficients d, at least two."""
-    examples_per_coefficient: tuple[float, ...] = (0.25, 0.4, 0.7, 2.0)
+    examples_per_coefficient: tuple[float, ...] = (0.25, 0.4, 0.525, 2.0)
     """In-context examples for each coefficient, n / d."""
     label_noise_per_coefficient: float = 0.22
     """Standard deviation of the noise in the targets over the square root of d."""
@@ -84,7 +83,7 @@ def fine_limits(config: BayesLimitConfig) -> tuple[np.ndarray, theory.BinaryBaye
 
 
 def gap(config: BayesLimitConfig) -> tuple[float, float] | None:
-    """Examples per coefficient between which message passing stops short of the limit, to 5 %; None if there are none."""
+    """Examples per coefficient, of the fine ones, between which message passing stops short of the limit; None if nowhere."""
     ratios, found = fine_limits(config)
     short = ratios[found.reached_bit_error > 1.01 * found.bit_error]
     return (float(short[0]), float(short[-1])) if short.size else None
@@ -114,16 +113,16 @@ def predict(config: BayesLimitConfig) -> Prediction:
     exact = np.zeros(len(ratios))
     error = np.stack([chain.bit_error[:, 1], chain.bit_error[:, -1], chain.vote_error[:, -1, 1], bayes.reached_bit_error])
     stray = np.stack([chain.bit_error_std[:, 1], chain.bit_error_std[:, -1], chain.vote_error_std[:, -1, 1], exact])
-    holds = error * min(config.dim) * config.num_tasks >= _FEWEST_ERRORS
-    holds[-1] &= bayes.reached_bit_error <= 1.01 * bayes.bit_error
+    judged = binary.judged(config.dim, config.num_tasks, error)
+    judged[:, -1] &= bayes.reached_bit_error <= 1.01 * bayes.bit_error
     shape = (len(config.dim) + 1, *error.shape)
     independent = error.copy()
     independent[2] = theory.majority_accuracy(error[1], config.num_candidates)
     return Prediction(
         terms={"limit": np.broadcast_to(bayes.bit_error, shape), "missed": np.broadcast_to(error - bayes.bit_error, shape)},
         model_error=np.broadcast_to(stray, shape),
-        judged=binary.judged(config.dim, holds),
-        wrong={"with_independent_candidates": np.broadcast_to(independent, shape)},
+        judged=judged,
+        wrong={"with_independent_candidates": np.broadcast_to(independent, shape)} if config.num_candidates > 1 else {},
     )
 
 
@@ -131,13 +130,15 @@ def _check(config: BayesLimitConfig) -> None:
     for name, least in (("num_tasks", 2), ("chunk_size", 1), ("num_candidates", 1), ("num_iterations", 1), ("num_steps", 2)):
         if getattr(config, name) < least:
             raise ValueError(f"{name} must be an integer of at least {least}, got {getattr(config, name)}")
-    if config.num_candidates % 2 == 0:
-        raise ValueError(f"num_candidates must be odd, so that no vote is tied, got {config.num_candidates}")
+    if not 0 < config.label_noise_per_coefficient < np.inf:
+        raise ValueError(f"label_noise_per_coefficient must be finite and above 0, got {config.label_noise_per_coefficient:g}")
+    if not 0 <= config.inverse_temperature < np.inf:
+        raise ValueError(f"inverse_temperature must be finite and at least 0, got {config.inverse_temperature:g}")
+    if min(config.dim, default=1) < 1:
+        raise ValueError(f"dim must be integers of at least 1, got {min(config.dim)}")
+    binary.check_odd((config.num_candidates,))
     binary.check_lists(config)
-    if min(config.dim) < 1 or round(min(config.dim) * min(config.examples_per_coefficient)) < 1:
-        raise ValueError(
-            f"examples_per_coefficient must give at least one example, got {list(config.examples_per_coefficient)}"
-        )
+    binary.check_examples(config.dim, config.examples_per_coefficient)
 
 
 def measure(config: BayesLimitConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
@@ -215,9 +216,15 @@ def draw(data: xr.Dataset) -> Figure:
     ratios = data["examples_per_coefficient"].to_numpy()
     figure, (panel,) = figures.panels(1, width=6.4, height=4.4)
     names = [str(name) for name in data["decoder"].to_numpy()]
-    for name, color, marker in figures.distinct(names):
-        figures.curve(panel, data.sel(decoder=name), "examples_per_coefficient", color=color, marker=marker, label=name)
     fine, limit = fine_limits(config)
+    for name, color, marker in figures.distinct(names):
+        one = data.sel(decoder=name)
+        if name == MESSAGE_PASSING:  # its transition is between the simulated points
+            panel.plot(fine, limit.reached_bit_error, color=color)
+            panel.plot([], [], color=color, marker=marker, label=name)
+            figures.points(panel, ratios, one, color=color, marker=marker)
+        else:
+            figures.curve(panel, one, "examples_per_coefficient", color=color, marker=marker, label=name)
     panel.plot(fine, limit.bit_error, color="black", linestyle=":")
     between = gap(config)
     if between is not None:

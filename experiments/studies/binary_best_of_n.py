@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
 import theory
-from experiments import answers, choosers, figures
+from experiments import answers, choosers
 from experiments.answers import AnswersConfig
 from experiments.study import Measurement, Prediction, Study
 
@@ -68,18 +66,8 @@ def findings(data: xr.Dataset) -> dict:
 
 def draw(data: xr.Dataset) -> Figure:
     """Exact recovery against the number of candidates for every verifier, one panel a label noise."""
-    config = json.loads(data.attrs["config"])
-    noises, betas = data["label_noise_std"].to_numpy(), data["inverse_temperature"].to_numpy()
-    figure, axes = figures.panels(len(noises), width=max(5.0, 3.2 * len(noises)), height=3.6, sharey=True)
-    for panel, noise in zip(axes, noises, strict=True):
-        for name, color, marker in figures.distinct([str(name) for name in data["chooser"].to_numpy()]):
-            one = data.sel(label_noise_std=noise, chooser=name, inverse_temperature=betas[0])
-            figures.curve(panel, one, "num_candidates", color=color, marker=marker, label=name)
-        panel.set(xscale="log", xlabel="number of candidates $N$", title=f"$\\sigma$ = {noise:g}", ylim=(0, 1))
-        figures.number_ticks(panel, data["num_candidates"].to_numpy())
-    axes[0].set_ylabel("exact recovery")
-    figures.state(figure, f"{answers.setting(config)}, $\\beta$ = {betas[0]:g}")
-    figures.key(figure, axes[0], "best of $N$ by")
+    figure = answers.draw_against_numbers(data, ylabel="exact recovery", yscale="linear", legend="best of $N$ by")
+    figure.axes[0].set_ylim(0, 1)
     return figure
 
 
@@ -90,11 +78,7 @@ STUDY = Study(
         r"$P(\mathrm{exact}) = E_{\mathrm{context}}\,[S_*^N - S_{*+}^N]\,p_*/(S_*-S_{*+}),\quad$"
         r"$S_* = P(\mathrm{score}\geq s(w^*)),\quad \mathrm{oracle}: E\,[1-(1-p_*)^N]$"
     ),
-    presets={
-        "quick": QUICK,
-        "standard": replace(QUICK, num_tasks=262_144, num_contexts=65_536),
-        "full": replace(QUICK, num_tasks=4_194_304, num_contexts=262_144, dim=8, num_examples=11),
-    },
+    presets=answers.presets(QUICK),
     predict=predict,
     measure=measure,
     draw=draw,

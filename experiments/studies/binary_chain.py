@@ -38,7 +38,7 @@ def predict(config: BinaryConfig) -> Prediction:
             "further_steps": np.broadcast_to(chain.bit_error - shortest, shape),
         },
         model_error=np.broadcast_to(chain.bit_error_std, shape),
-        judged=binary.judged(config.dim, np.ones(chain.bit_error.shape, bool)),
+        judged=binary.judged(config.dim, config.num_tasks, chain.bit_error),
         wrong={"without_the_response's_memory": np.broadcast_to(forgetful.bit_error, shape)},
     )
 
@@ -105,7 +105,7 @@ STUDY = Study(
     question="How fast does a chain of sampled binary thoughts find its coefficients, and at which temperature?",
     formula=(
         r"$u_t = w_t + \eta\sum_{s\leq t}\Gamma_{ts}\,(w^*-w_s) + \eta\sqrt{\gamma}\,\zeta_t,\quad$"
-        r"$P(w_{t+1}=1) = 1/(1+e^{-2\beta u_t}),\quad \Gamma = (1+\gamma\eta G)^{-1}$"
+        r"$P(w_{t+1}=1) = p_\beta(u_t)\ [\mathrm{logistic:}\ 1/(1+e^{-2\beta u_t})],\quad \Gamma = (1+\gamma\eta G)^{-1}$"
     ),
     presets={
         "quick": QUICK,

@@ -40,15 +40,14 @@ def predict(config: BinaryConfig) -> Prediction:
     """The error of one candidate, and what the vote takes away; as a wrong one, candidates that err independently."""
     binary.check(config)
     numbers = _numbers(config)
-    if even := [number for number in numbers if number % 2 == 0]:
-        raise ValueError(f"num_candidates must be odd, so that no vote is tied, got {even[0]}")
+    binary.check_odd(numbers)
     chain = binary.predicted(config, (1, *numbers))
     shape = (len(config.dim) + 1, *chain.vote_error[..., 1:].shape)
     single, votes = chain.vote_error[..., :1], chain.vote_error[..., 1:]
     return Prediction(
         terms={"one_candidate": np.broadcast_to(single, shape), "vote": np.broadcast_to(votes - single, shape)},
         model_error=np.broadcast_to(chain.vote_error_std[..., 1:], shape),
-        judged=binary.judged(config.dim, np.ones(votes.shape, bool)),
+        judged=binary.judged(config.dim, config.num_tasks, votes),
         wrong={
             "with_independent_candidates": np.broadcast_to(theory.majority_accuracy(single, np.array(numbers)), shape),
         },
@@ -68,18 +67,20 @@ def _vote(key, states, sizes):
     return aggregation.prefix_majority_votes(states, sizes)
 
 
-def limit(data: xr.Dataset) -> float:
-    """The Bayes limit of the run's contexts."""
+def limit(data: xr.Dataset) -> float | None:
+    """The Bayes limit of the run's contexts; None without label noise, where it is none of a scalar channel."""
     config = json.loads(data.attrs["config"])
     dim = max(config["dim"])
     noise = config["label_noise_per_coefficient"] * np.sqrt(dim)
+    if noise == 0:
+        return None
     num_examples = round(dim * config["examples_per_coefficient"])
     return float(theory.binary_bayes_error(dim, num_examples, label_noise_std=noise).bit_error)
 
 
-def floor(one: xr.Dataset, kind: str) -> float | None:
-    """What a vote tends to, whose error has a term in 1 / N: where the context misleads most candidates; None of one N."""
-    numbers, errors = one["num_candidates"].to_numpy().astype(float), one[kind].to_numpy()
+def floor(one: xr.Dataset) -> float | None:
+    """What a vote is predicted to tend to, but for 1 / N^2: where the context misleads most candidates; None of one N."""
+    numbers, errors = one["num_candidates"].to_numpy().astype(float), one["predicted"].to_numpy()
     if numbers.size < 2:
         return None
     return float((numbers[-1] * errors[-1] - numbers[-2] * errors[-2]) / (numbers[-1] - numbers[-2]))
@@ -88,11 +89,10 @@ def floor(one: xr.Dataset, kind: str) -> float | None:
 def findings(data: xr.Dataset) -> dict:
     """The limit, and what votes of the longest chain reach: the largest, and any."""
     last = data.sel(dim=binary.EXTRAPOLATED).isel(num_steps=-1, inverse_temperature=0)
-    kinds = ("measured", "predicted")
     return {
         "Bayes limit": limit(data),
-        "largest vote": {kind: float(last[kind][-1]) for kind in kinds},
-        "floor of votes": {kind: floor(last, kind) for kind in kinds},
+        "largest vote": {kind: float(last[kind][-1]) for kind in ("measured", "predicted")},
+        "floor of votes, predicted": floor(last),
     }
 
 
@@ -107,9 +107,10 @@ def draw(data: xr.Dataset) -> Figure:
         for steps, color, marker in figures.ordered(data["num_steps"].to_numpy()):
             one = data.sel(inverse_temperature=beta, num_steps=steps)
             figures.curve(panel, one, "num_candidates", color=color, marker=marker, label=f"{steps}")
-            if (lowest := floor(one, "predicted")) is not None and lowest > 0:
+            if (lowest := floor(one)) is not None and lowest > 0:
                 panel.axhline(lowest, color=color, linestyle="--", linewidth=0.8, zorder=0)
-        panel.axhline(bayes, color="0.3", linestyle=":")
+        if bayes is not None:
+            panel.axhline(bayes, color="0.3", linestyle=":")
         panel.set(xscale="log", yscale="log", xlabel="number of votes $N$", title=f"$\\beta$ = {beta:g}")
         figures.plain_log_ticks(panel)
         figures.number_ticks(panel, numbers)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -13,25 +10,14 @@ from matplotlib.figure import Figure
 
 from experiments import answers, figures
 from experiments.answers import AnswersConfig
-from experiments.study import Measurement, Prediction, Study
+from experiments.study import Prediction, Study
 
-QUICK = AnswersConfig(num_tasks=16_384, inverse_temperature=(0.25, 0.5, 1.0, 2.0, 4.0, 8.0))
-
-
-def _ways(config: AnswersConfig):
-    return answers.MAJORITY, *answers.verifiers(config)
+QUICK = AnswersConfig(num_tasks=16_384, inverse_temperature=(0.5, 1.0, 2.0, 4.0, 8.0, 16.0))
 
 
-@functools.lru_cache(maxsize=4)
 def predict(config: AnswersConfig) -> Prediction:
-    """The bit error of one candidate, and what many change; as a wrong one, a vote of candidates that err independently."""
-    ways = _ways(config)
-    return answers.predict(config, ways, "bit_error", answers.with_independent_candidates(config, ways))
-
-
-def measure(config: AnswersConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
-    """Simulate every temperature with the same tasks."""
-    return answers.measure(config, seed, progress, _ways(config), "bit_error")
+    """The bit error of one candidate, and what votes and choices among many change."""
+    return answers.predict_bit_error(config, temperatures_drawn=True)
 
 
 def curves(data: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
@@ -48,11 +34,18 @@ def best(one: xr.Dataset, kind: str) -> float:
     return float(one["inverse_temperature"][int(np.argmin(one[kind].to_numpy()))])
 
 
+def nearly_best(one: xr.Dataset) -> list[float]:
+    """The inverse temperatures whose measured error is within two standard errors of the least one."""
+    mean, error = one["measured"].to_numpy(), one["standard_error"].to_numpy()
+    least = np.argmin(mean)
+    return one["inverse_temperature"].to_numpy()[mean - mean[least] <= 2 * np.hypot(error, error[least])].tolist()
+
+
 def findings(data: xr.Dataset) -> dict:
-    """The best inverse temperature of every way to make one answer."""
+    """The best inverse temperature of every way to make one answer, of those listed."""
     return {
         "best inverse_temperature": [
-            {"answer": name, "label_noise_std": float(noise), **{kind: best(one, kind) for kind in ("measured", "predicted")}}
+            {"answer": name, "label_noise_std": float(noise), "measured": nearly_best(one), "predicted": best(one, "predicted")}
             for noise in data["label_noise_std"].to_numpy()
             for name, one in curves(data.sel(label_noise_std=noise))
         ]
@@ -77,7 +70,7 @@ def draw(data: xr.Dataset) -> Figure:
     axes[0].set_ylabel("bit error")
     figures.state(figure, answers.setting(config))
     marks = {f"best, {kind}": {**mark, "markersize": 6} for kind, mark in figures.BEST_MARKS.items()}
-    figures.key(figure, axes[0], f"one answer of {int(data['num_candidates'].max())} by", marks=marks)
+    figures.key(figure, axes[0], f"one candidate, or one answer of {int(data['num_candidates'].max())} by", marks=marks)
     return figure
 
 
@@ -85,16 +78,12 @@ STUDY = Study(
     name="temperature",
     question="At which temperature should thoughts be sampled: for one candidate, for a vote, for the best of many?",
     formula=(
-        r"$P(w_{t+1}=v\,|\,w_t) = \prod_i \sigma(2\beta\,v_i u_i),\quad u = w_t + \frac{\eta}{n}X^\top(y - X w_t),\quad$"
+        r"$P(w_{t+1}=v\,|\,w_t) = \prod_i p_\beta(v_i u_i),\quad u = w_t + \frac{\eta}{n}X^\top(y - X w_t),\quad$"
         r"$E\,\mathrm{err} = E_{\mathrm{context}}\sum_v P(v\ \mathrm{chosen\ of}\ N)\,\mathrm{err}(v)$"
     ),
-    presets={
-        "quick": QUICK,
-        "standard": replace(QUICK, num_tasks=262_144, num_contexts=65_536),
-        "full": replace(QUICK, num_tasks=4_194_304, num_contexts=262_144, dim=8, num_examples=11),
-    },
+    presets=answers.presets(QUICK),
     predict=predict,
-    measure=measure,
+    measure=answers.measure_bit_error,
     draw=draw,
     findings=findings,
 )

@@ -41,7 +41,7 @@ def chains(seed: int) -> list[tuple[str, float, float, float, float]]:
 
 
 def limits(seed: int) -> list[tuple[str, float, float, float, float]]:
-    """Rows of message passing, predicted in large dimension, and of the exact posterior, predicted by its own doubt."""
+    """Rows of message passing, predicted in large dimension, and of the posterior, predicted by its doubt in other tasks."""
     config = ttc_jax.TaskConfig(CONFIG.dim, CONFIG.num_examples, prior=ttc_jax.BinaryPrior())
     (noise,) = CONFIG.label_noise_std
 
@@ -57,10 +57,11 @@ def limits(seed: int) -> list[tuple[str, float, float, float, float]]:
             jnp.minimum(exact.prob_high, 1 - exact.prob_high).mean(),
         )
 
-    keys = jax.random.split(jax.random.key(seed), CONFIG.num_tasks)
-    found = [np.asarray(value, float) for value in jax.jit(lambda keys: jax.lax.map(errors, keys, batch_size=64))(keys)]
+    keys = jax.random.split(jax.random.key(seed), 2 * CONFIG.num_tasks)
+    found = np.array(jax.jit(lambda keys: jax.lax.map(errors, keys, batch_size=64))(keys), float)
+    measured, others = found[:2, : CONFIG.num_tasks], found[2:, CONFIG.num_tasks :]
     (passed, passed_error), (exact, exact_error), (doubt, doubt_error) = (
-        (value.mean(), value.std(ddof=1) / np.sqrt(value.size)) for value in found
+        (float(value.mean()), float(value.std(ddof=1) / np.sqrt(value.size))) for value in (*measured, *others)
     )
     reached = float(theory.binary_bayes_error(CONFIG.dim, CONFIG.num_examples, label_noise_std=noise).reached_bit_error)
     return [

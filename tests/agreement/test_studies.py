@@ -60,6 +60,15 @@ def test_no_split_beside_the_predicted_one_is_measurably_better():
     assert judge(better).outcome == "disagrees"
 
 
+def test_the_best_temperatures_are_the_predicted_ones_and_differ():
+    one = studies.load("temperature")
+    (found,) = one.findings(study.run(one, one.presets["quick"], seed=0)).values()
+    assert all(best["predicted"] in best["measured"] for best in found)
+    measured = {best["answer"]: set(best["measured"]) for best in found}
+    assert not measured["one candidate"] & measured["majority vote"]
+    assert not measured["held-out 4"] & measured["oracle"]
+
+
 @pytest.mark.parametrize("seed", range(1, 4))
 @pytest.mark.parametrize("decoder", ["gram", "collapsed"])
 def test_faster_forms_agree_too(decoder, seed):

@@ -33,10 +33,10 @@ def test_its_error_is_that_of_repeated_runs(rng):
 
 
 def test_only_infinite_dimension_is_judged():
-    holds = np.array([[True, False, True], [True, True, True]])
-    judged = binary.judged(QUICK.dim, holds)
+    few = 50 / (QUICK.num_tasks * min(QUICK.dim))  # half as many errors as it takes to know their scatter
+    judged = binary.judged(QUICK.dim, QUICK.num_tasks, np.array([[0.2, few, 0.4], [0.01, 0.5, 3 * few]]))
     assert judged.shape == (len(QUICK.dim) + 1, 2, 3)
-    np.testing.assert_array_equal(judged[-1], holds)
+    np.testing.assert_array_equal(judged[-1], [[True, False, True], [True, True, True]])
     assert not judged[:-1].any()
 
 
@@ -46,9 +46,9 @@ def test_the_floor_of_votes_is_where_the_field_is_on_the_wrong_side():
     errors = theory.sampled_end_error(500, 500, **setting, inverse_temperature=1.0, num_candidates=np.array([17, 33]))
     data = xr.Dataset({"predicted": ("num_candidates", errors)}, coords={"num_candidates": [17, 33]})
     exact = float(theory.sampled_end_error(500, 500, **setting, inverse_temperature=np.inf))
-    assert abs(majority_vote.floor(data, "predicted") - exact) < 0.2 * (errors[1] - exact)
+    assert abs(majority_vote.floor(data) - exact) < 0.2 * (errors[1] - exact)
     assert errors[1] - exact > 0.01
-    assert majority_vote.floor(data.isel(num_candidates=[0]), "predicted") is None
+    assert majority_vote.floor(data.isel(num_candidates=[0])) is None
 
 
 BAD = [
@@ -60,7 +60,10 @@ BAD = [
     ({"num_candidates": ()}, "num_candidates", "[]"),
     ({"num_candidates": (1, 4)}, "num_candidates", "4"),
     ({"examples_per_coefficient": 0.001}, "examples_per_coefficient", "0.001"),
+    ({"examples_per_coefficient": np.inf}, "examples_per_coefficient", "inf"),
+    ({"examples_per_coefficient": 0.123}, "examples_per_coefficient", "0.123"),
     ({"inverse_temperature": (-1.0,)}, "inverse_temperature", "-1"),
+    ({"inverse_temperature": (np.inf,)}, "inverse_temperature", "inf"),
     ({"label_noise_per_coefficient": -0.5}, "label_noise", "-0.5"),
     ({"num_coordinates": 10}, "num_coordinates", "10"),
 ]

@@ -22,19 +22,7 @@ QUIET = [*SMALL[:3], "3", *SMALL[5:]]  # one number of steps: nothing to warn ab
 # The fastest run of each study that is not about chains alone, and the dimensions of its results.
 DRAWN = ["--num-tasks", "40", "--num-contexts", "8"]
 SAMPLED = ["--num-tasks", "40", "--num-steps", "1", "3", "--dim", "20", "30", "--num-coordinates", "160"]
-ENUMERATED = [
-    "--num-tasks",
-    "40",
-    "--num-contexts",
-    "8",
-    "--dim",
-    "3",
-    "--num-candidates",
-    "1",
-    "3",
-    "--held-out-examples",
-    "2",
-]
+ENUMERATED = ["--num-tasks", "800", *DRAWN[2:], "--dim", "3", "--num-candidates", "1", "3", "--held-out-examples", "2"]
 OPTIONS = {
     "allocation": [*DRAWN, "--budget", "8", "--dim", "4", "--num-examples", "8"],
     "bayes-limit": [*SAMPLED[:2], *SAMPLED[5:], "--examples-per-coefficient", "0.5", "1", "--num-steps", "2"],
@@ -103,7 +91,7 @@ def test_a_run_leaves_labelled_results_a_figure_and_a_verdict(study, capsys):
     assert len([name for name in data if str(name).startswith("predicted_")]) >= 2
     assert np.isfinite(data["measured"]).all()
     assert data.attrs["seed"] == 3
-    assert json.loads(data.attrs["config"])["num_tasks"] == 40
+    assert json.loads(data.attrs["config"])["num_tasks"] == int(OPTIONS.get(study, SMALL)[1])
     assert "jax" in json.loads(data.attrs["versions"])
     verdict = json.loads(Path(f"here/{study}/verdict.json").read_text())
     assert verdict["outcome"] == "inconclusive"

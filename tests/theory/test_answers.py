@@ -99,6 +99,8 @@ def test_traced_values_and_derivatives():
 
     plain = (value(np.float64(0.201)) - value(np.float64(0.199))) / 0.002
     assert float(jax.jit(jax.grad(value))(jnp.float32(0.2))) == pytest.approx(float(plain), rel=1e-3)
+    rare = jax.grad(lambda p: theory.best_answer_value(jnp.array([p, 1 - p]), [0.0, 1.0], [1.0, 0.0], 10))(0.0)
+    assert float(rare) == pytest.approx(10.0)  # of 1 - (1 - p)^10 at p = 0
     accuracies = jax.vmap(lambda p: theory.roc_accuracy(p, [0.0, 0.2, 1.0], [0.0, 0.6, 1.0], 3))(jnp.array([0.1, 0.5]))
     np.testing.assert_allclose(accuracies, theory.roc_accuracy([0.1, 0.5], [0.0, 0.2, 1.0], [0.0, 0.6, 1.0], 3), rtol=1e-6)
 
