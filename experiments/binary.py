@@ -1,8 +1,6 @@
-"""What the studies of binary coefficients share: the settings, chains that feed their samples back, and infinite dimension.
+"""What the studies of binary coefficients in large dimension share: the settings, and chains that feed their samples back.
 
-Predictions are for infinite dimension at fixed n / d and sigma^2 / d. The measurement therefore extrapolates: with the errors
-m_1, m_2 of the two largest dimensions d_1 < d_2, (d_2 m_2 - d_1 m_1) / (d_2 - d_1) has no 1/d term, and what it leaves is taken
-as the next term of a series in d_1 / d_2, |m_2 - m_1| d_1 / d_2. Only the extrapolation is judged.
+Predictions are for infinite dimension at fixed n / d and sigma^2 / d.
 """
 
 from __future__ import annotations
@@ -17,12 +15,10 @@ import numpy as np
 
 import theory
 import ttc_jax
+from experiments import extrapolation
 from experiments.study import Measurement, countable, progress_of_parts
 from ttc_jax import decoders
 from ttc_jax.models import linear_attention
-
-EXTRAPOLATED = "extrapolated"
-"""Name of the infinite dimension among the dimensions of a run."""
 
 
 @dataclass(frozen=True)
@@ -66,28 +62,11 @@ def check(config: BinaryConfig) -> None:
         for value in np.atleast_1d(getattr(config, name)):
             if not 0 <= value < np.inf:
                 raise ValueError(f"{name} must be finite and at least 0, got {value:g}")
-    check_lists(config)
+    extrapolation.check_lists(config)
     for name in ("num_steps", "num_candidates", "dim"):
         if min(getattr(config, name)) < 1:
             raise ValueError(f"{name} must be integers of at least 1, got {min(getattr(config, name))}")
-    check_examples(config.dim, (config.examples_per_coefficient,))
-
-
-def check_lists(config: Any) -> None:
-    """ValueError unless every list of the settings holds distinct values: two dimensions at least, one of anything else."""
-    for name, values in vars(config).items():
-        if isinstance(values, tuple) and (len(values) < 1 + (name == "dim") or len(set(values)) < len(values)):
-            least = "two" if name == "dim" else "one"
-            raise ValueError(f"{name} must list distinct values, at least {least}, got {list(values)}")
-
-
-def check_examples(dims: tuple[int, ...], ratios: tuple[float, ...]) -> None:
-    """ValueError unless every dimension has a whole number of examples: at another n / d no limit would be approached."""
-    for ratio in ratios:
-        for dim in dims:
-            count = dim * ratio
-            if not (0.5 < count < np.inf and abs(count - round(count)) < 1e-6 * count):
-                raise ValueError(f"examples_per_coefficient must give a whole number of examples at d = {dim}, got {ratio:g}")
+    extrapolation.check_examples(config.dim, (config.examples_per_coefficient,))
 
 
 def check_odd(numbers: tuple[int, ...]) -> None:
@@ -147,22 +126,7 @@ def measure(
         found.append((result.mean, result.standard_error))
     mean, error = np.moveaxis(np.array(found), 1, 0)
     axes = {"inverse_temperature": np.sort(config.inverse_temperature), "num_steps": steps, **reused}
-    return with_limit(dims, axes, mean, error)
-
-
-def with_limit(dims: np.ndarray, axes: dict[str, np.ndarray], mean: np.ndarray, error: np.ndarray) -> Measurement:
-    """What was measured on axes (dim, *axes), with infinite dimension behind the others."""
-    limit, stray = extrapolated(dims[-2:], mean[-2:], error[-2:])
-    named = np.array([*map(str, dims), EXTRAPOLATED])
-    return Measurement({"dim": named, **axes}, np.concatenate([mean, limit[None]]), np.concatenate([error, stray[None]]))
-
-
-def extrapolated(dims: np.ndarray, mean: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean in infinite dimension from those of two dimensions, and its error with what the extrapolation leaves."""
-    small, large = dims.astype(float)
-    stray = np.hypot(small * error[0], large * error[1]) / (large - small)
-    left = np.abs(mean[1] - mean[0]) * small / large
-    return (large * mean[1] - small * mean[0]) / (large - small), np.hypot(stray, left)
+    return extrapolation.with_limit(dims, axes, mean, error)
 
 
 def judged(dims: tuple[int, ...], num_tasks: int, rate: np.ndarray) -> np.ndarray:
@@ -170,8 +134,7 @@ def judged(dims: tuple[int, ...], num_tasks: int, rate: np.ndarray) -> np.ndarra
 
     In large dimension the coefficients of a task err independently.
     """
-    holds = countable(rate, num_tasks * min(dims))
-    return np.concatenate([np.zeros((len(dims), *holds.shape), bool), holds[None]])
+    return extrapolation.judged(len(dims), countable(rate, num_tasks * min(dims)))
 
 
 @functools.lru_cache(maxsize=32)

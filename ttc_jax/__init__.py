@@ -3,7 +3,7 @@
 Every function works on one task and takes its key first; batches are the caller's :func:`jax.vmap`.
 """
 
-from ttc_jax import aggregation, decoders, models, verifiers
+from ttc_jax import aggregation, decoders, models, training, verifiers
 from ttc_jax.curves import (
     AnswerErrors,
     answer_errors,
@@ -60,5 +60,6 @@ __all__ = [
     "sample_task",
     "selected_risk",
     "sweep",
+    "training",
     "verifiers",
 ]

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 import theory
 import ttc_jax
-from experiments import binary, figures
+from experiments import binary, extrapolation, figures
 from experiments.study import Measurement, Prediction, Study, progress_of_parts
 from ttc_jax import aggregation
 
@@ -137,8 +137,8 @@ def _check(config: BayesLimitConfig) -> None:
     if min(config.dim, default=1) < 1:
         raise ValueError(f"dim must be integers of at least 1, got {min(config.dim)}")
     binary.check_odd((config.num_candidates,))
-    binary.check_lists(config)
-    binary.check_examples(config.dim, config.examples_per_coefficient)
+    extrapolation.check_lists(config)
+    extrapolation.check_examples(config.dim, config.examples_per_coefficient)
 
 
 def measure(config: BayesLimitConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
@@ -160,7 +160,7 @@ def measure(config: BayesLimitConfig, seed: int, progress: Callable[[int], None]
             )
             found[-1].append((result.mean[0], result.standard_error[0]))
     mean, error = np.moveaxis(np.array(found), (2, 3), (0, 2))  # (dim, decoder, ratio)
-    return binary.with_limit(dims, {"decoder": np.array(names), "examples_per_coefficient": ratios}, mean, error)
+    return extrapolation.with_limit(dims, {"decoder": np.array(names), "examples_per_coefficient": ratios}, mean, error)
 
 
 @functools.lru_cache(maxsize=32)
@@ -192,7 +192,7 @@ def findings(data: xr.Dataset) -> dict:
     """The gap, and the errors at the most examples."""
     config = _config(data)
     between = gap(config)
-    last = data.sel(dim=binary.EXTRAPOLATED).isel(examples_per_coefficient=-1)
+    last = data.sel(dim=extrapolation.EXTRAPOLATED).isel(examples_per_coefficient=-1)
     return {
         "message passing stops short of the limit between n/d =": list(between) if between else [],
         "Bayes limit at the most examples": float(last["predicted_limit"][0]),
@@ -212,7 +212,7 @@ def _config(data: xr.Dataset) -> BayesLimitConfig:
 def draw(data: xr.Dataset) -> Figure:
     """Bit error against the examples per coefficient, extrapolated, with the limit and the gap that message passing leaves."""
     config = _config(data)
-    data = data.sel(dim=binary.EXTRAPOLATED)
+    data = data.sel(dim=extrapolation.EXTRAPOLATED)
     ratios = data["examples_per_coefficient"].to_numpy()
     figure, (panel,) = figures.panels(1, width=6.4, height=4.4)
     names = [str(name) for name in data["decoder"].to_numpy()]

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments import binary, figures
+from experiments import binary, extrapolation, figures
 from experiments.binary import BinaryConfig
 from experiments.study import Measurement, Prediction, Study
 
@@ -61,7 +61,7 @@ def _each(key, states, sizes):
 
 def findings(data: xr.Dataset) -> dict:
     """The inverse temperature of least error at the longest chain."""
-    last = data.isel(num_steps=-1).sel(dim=binary.EXTRAPOLATED)
+    last = data.isel(num_steps=-1).sel(dim=extrapolation.EXTRAPOLATED)
     return {
         "best inverse_temperature of the longest chain": {
             kind: float(data["inverse_temperature"][int(np.argmin(last[kind].to_numpy()))])
@@ -76,7 +76,7 @@ def draw(data: xr.Dataset) -> Figure:
     dims = np.sort(config["dim"]).astype(float)
     steps, betas = data["num_steps"].to_numpy(), data["inverse_temperature"].to_numpy()
     figure, (left, right) = figures.panels(2, width=7.4, height=3.5)
-    limit = data.sel(dim=binary.EXTRAPOLATED)
+    limit = data.sel(dim=extrapolation.EXTRAPOLATED)
     last = data.isel(num_steps=-1)
     for beta, color, marker in figures.ordered(betas):
         figures.curve(left, limit.sel(inverse_temperature=beta), "num_steps", color=color, marker=marker, label=f"{beta:g}")

@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import theory
-from experiments import binary, figures
+from experiments import binary, extrapolation, figures
 from experiments.binary import BinaryConfig
 from experiments.study import Measurement, Prediction, Study
 from ttc_jax import aggregation
@@ -88,7 +88,7 @@ def floor(one: xr.Dataset) -> float | None:
 
 def findings(data: xr.Dataset) -> dict:
     """The limit, and what votes of the longest chain reach: the largest, and any."""
-    last = data.sel(dim=binary.EXTRAPOLATED).isel(num_steps=-1, inverse_temperature=0)
+    last = data.sel(dim=extrapolation.EXTRAPOLATED).isel(num_steps=-1, inverse_temperature=0)
     return {
         "Bayes limit": limit(data),
         "largest vote": {kind: float(last[kind][-1]) for kind in ("measured", "predicted")},
@@ -99,7 +99,7 @@ def findings(data: xr.Dataset) -> dict:
 def draw(data: xr.Dataset) -> Figure:
     """Error of the vote against the number of candidates at each chain length, one panel a temperature."""
     config = json.loads(data.attrs["config"])
-    data = data.sel(dim=binary.EXTRAPOLATED)
+    data = data.sel(dim=extrapolation.EXTRAPOLATED)
     betas, numbers = data["inverse_temperature"].to_numpy(), data["num_candidates"].to_numpy()
     figure, axes = figures.panels(len(betas), width=max(5.6, 3.2 * len(betas)), height=3.6, sharey=True)
     bayes = limit(data)

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import theory
-from experiments import binary, studies
+from experiments import binary, extrapolation, studies
 from experiments.studies import majority_vote
 from tests.errors import assert_named
 
@@ -17,7 +17,7 @@ QUICK = studies.load("majority-vote").presets["quick"]
 def test_extrapolation_removes_the_first_order_in_the_inverse_dimension():
     dims = np.array([150, 600])
     mean = 0.2 + np.array([[3.0], [-1.0]]).T / dims[:, None]
-    limit, error = binary.extrapolated(dims, mean, np.zeros((2, 2)))
+    limit, error = extrapolation.extrapolated(dims, mean, np.zeros((2, 2)))
     np.testing.assert_allclose(limit, [0.2, 0.2], rtol=1e-12)
     np.testing.assert_allclose(error, np.abs(mean[1] - mean[0]) / 4)  # what it leaves is stated even where there is none
 
@@ -25,8 +25,8 @@ def test_extrapolation_removes_the_first_order_in_the_inverse_dimension():
 def test_its_error_is_that_of_repeated_runs(rng):
     dims, stray = np.array([100, 300]), np.array([[0.02], [0.01]])
     runs = 0.3 + stray * rng.normal(size=(20_000, 2, 1))
-    limits = np.array([binary.extrapolated(dims, run, stray)[0] for run in runs])
-    stated = np.array([binary.extrapolated(dims, run, stray)[1] for run in runs])
+    limits = np.array([extrapolation.extrapolated(dims, run, stray)[0] for run in runs])
+    stated = np.array([extrapolation.extrapolated(dims, run, stray)[1] for run in runs])
     propagated = np.hypot(300 * 0.01, 100 * 0.02) / 200
     assert limits.std() == pytest.approx(propagated, rel=0.03)
     assert (stated >= propagated).all()
