@@ -168,10 +168,7 @@ def expected_answer_errors(
     _check_dim(int(dim), "dim must be at most")
     numbers = np.atleast_1d(check_plain("num_candidates", num_candidates))
     check_count("num_candidates", numbers if numbers.size else 0, minimum=1)
-    _check_choosers(choosers, measure)
-    votes_as_a_whole = any(isinstance(chooser, PluralityVote) for chooser in choosers)
-    if votes_as_a_whole and numbers.max() > LARGEST_NUMBER:
-        raise ValueError(f"num_candidates of a PluralityVote must be at most {LARGEST_NUMBER}, got {numbers.max():g}")
+    _check_choosers(choosers, measure, numbers)
     scalars = {
         "step_size": step_size,
         "label_noise_std": label_noise_std,
@@ -195,7 +192,7 @@ def _check_dim(dim: int, what: str) -> None:
         raise ValueError(f"{what} {LARGEST_ENUMERATION} coefficients to enumerate, got {dim}")
 
 
-def _check_choosers(choosers: tuple[Chooser, ...], measure: str) -> None:
+def _check_choosers(choosers: tuple[Chooser, ...], measure: str, numbers: np.ndarray) -> None:
     if measure not in ("bit_error", "exact_recovery"):
         raise ValueError(f"measure must be bit_error or exact_recovery, got {measure!r}")
     if not isinstance(choosers, tuple) or isinstance(choosers, Chooser) or not choosers:
@@ -206,6 +203,8 @@ def _check_choosers(choosers: tuple[Chooser, ...], measure: str) -> None:
             raise ValueError(f"choosers must be ones whose {measure} is known, got {chooser!r}")
         if isinstance(chooser, Oracle) and chooser.noise_std != 0:
             raise ValueError(f"choosers must not have a noisy oracle, got {chooser!r}")
+        if isinstance(chooser, PluralityVote) and numbers.max() > LARGEST_NUMBER:
+            raise ValueError(f"num_candidates of a PluralityVote must be at most {LARGEST_NUMBER}, got {numbers.max():g}")
         if isinstance(chooser, HeldOutLoss):
             check_count("num_examples of HeldOutLoss", chooser.num_examples, minimum=1)
 

@@ -28,12 +28,12 @@ def trained_attention(
 
     Args:
         eigenvalues: lambda > 0 of the inputs' covariance, shape (d,).
-        num_examples: n >= 1 examples in each training context; a scalar.
-        label_noise_std: sigma >= 0; a scalar.
+        num_examples: n >= 1 examples in each training context.
+        label_noise_std: sigma >= 0; broadcasts with n.
         prior_variances: psi > 0 of the coefficients in the same basis, shape (d,) or a scalar; 1/d if None.
 
     Returns:
-        Diagonal of P, shape (d,).
+        Diagonal of P, of the broadcast shape plus (d,).
 
     Raises:
         ValueError: an argument has the wrong shape or range.
@@ -191,6 +191,7 @@ def _check_trained(eigenvalues, num_examples, label_noise_std, prior_variances) 
     check_real("eigenvalues", eigenvalues, minimum=0.0, open_ends=True)
     check_count("num_examples", num_examples, minimum=1)
     check_real("label_noise_std", label_noise_std, minimum=0.0)
+    check_broadcast(num_examples=num_examples, label_noise_std=label_noise_std)
     prior_variances = 1 / dim if prior_variances is None else prior_variances
     check_real("prior_variances", prior_variances, minimum=0.0, open_ends=True)
     if np.shape(prior_variances) == ():
@@ -200,15 +201,15 @@ def _check_trained(eigenvalues, num_examples, label_noise_std, prior_variances) 
 
 
 def _trained_formula(eigenvalues: Array, variances: Array, num_examples: Array, label_noise_std: Array) -> Array:
+    """Diagonal of P, (..., d) for scalars (...)."""
+    num_examples, label_noise_std = (value[..., None] for value in (num_examples, label_noise_std))
     signal = jnp.sum(eigenvalues * variances) + label_noise_std**2
     return variances / ((1 + 1 / num_examples) * eigenvalues * variances + signal / num_examples)
 
 
 def _risk_formula(eigenvalues, variances, test_eigenvalues, num_examples, label_noise_std, test_examples, test_std):
-    values = jnp.broadcast_arrays(num_examples, label_noise_std, test_examples, test_std)
-    num_examples, label_noise_std, test_examples, test_std = (value[..., None] for value in values)
-    signal = jnp.sum(eigenvalues * variances) + label_noise_std**2
-    matrix = variances / ((1 + 1 / num_examples) * eigenvalues * variances + signal / num_examples)
+    matrix = _trained_formula(eigenvalues, variances, num_examples, label_noise_std)
+    test_examples, test_std = (value[..., None] for value in (test_examples, test_std))
     bias = variances * test_eigenvalues * (1 - matrix * test_eigenvalues) ** 2
     own = test_eigenvalues**3 * matrix**2 * variances
     test_signal = jnp.sum(test_eigenvalues * variances) + test_std**2

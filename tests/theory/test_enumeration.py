@@ -197,6 +197,13 @@ BAD = [
     (lambda: theory.expected_answer_errors(3, 4, (PluralityVote(),), **ASKED), "choosers", "PluralityVote"),
     (lambda: theory.expected_answer_errors(3, 4, (MajorityVote(),), **ASKED, measure="exact_recovery"), "choosers", "Majority"),
     (lambda: theory.expected_answer_errors(3, 4, (Oracle(),), **ASKED, measure="risk"), "measure", "risk"),
+    (
+        lambda: theory.expected_answer_errors(
+            3, 4, (PluralityVote(),), **{**ASKED, "num_candidates": (10_001,)}, measure="exact_recovery"
+        ),
+        "num_candidates of a PluralityVote",
+        "10001",
+    ),
     (lambda: theory.expected_answer_errors(3, 4, (HeldOutLoss(0),), **ASKED), "HeldOutLoss", "0"),
     (lambda: theory.expected_answer_errors(3, 4, (Oracle(),), **{**ASKED, "num_candidates": (0,)}), "num_candidates", "0"),
     (lambda: theory.expected_answer_errors(3, 4, (Oracle(),), **{**ASKED, "num_contexts": 4}), "num_contexts", "4"),

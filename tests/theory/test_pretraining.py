@@ -64,6 +64,14 @@ def test_isotropic_inputs_have_the_best_step_of_one_step():
     assert one_step(step_size=20 / 27, signal_var=1.0).total == pytest.approx(float(risk), rel=1e-9)
 
 
+def test_many_lengths_at_once_are_one_by_one():
+    lengths, noises = np.array([5, 20]), np.array([[0.1], [1.0], [2.0]])
+    many = theory.trained_attention(EIGENVALUES, lengths, label_noise_std=noises, prior_variances=VARIANCES)
+    assert many.shape == (3, 2, 3)
+    one = theory.trained_attention(EIGENVALUES, 20, label_noise_std=1.0, prior_variances=VARIANCES)
+    np.testing.assert_allclose(many[1, 1], one, rtol=1e-12)
+
+
 def test_longer_contexts_than_trained_on_leave_a_bias():
     lengths = np.array([5, 20, 10**6])
     risk = theory.pretrained_attention_risk(np.ones(5), 20, label_noise_std=1.0, test_examples=lengths)
@@ -109,9 +117,9 @@ def test_few_prompts_cost_what_simulated_ones_do(alpha, kappa, tau, noise, rng):
     error = np.hypot(np.linalg.norm(quadratic * errors), left)
     predicted = float(theory.ridgeless_icl_risk(alpha, kappa, tau, noise))
     assert abs(quadratic @ means - predicted) / error < threshold(1)
-    # Not the error of predicting nothing, nor that of as many prompts beyond the peak.
-    wrong = 1.9 * predicted
-    assert abs(quadratic @ means - wrong) / error > threshold(1)
+    # Not what it would be if nothing were scarce: neither prompts nor tasks.
+    plenty = [theory.ridgeless_icl_risk(alpha, kappa, 1e9, noise), theory.ridgeless_icl_risk(alpha, np.inf, tau, noise)]
+    assert max(abs(quadratic @ means - float(wrong)) / error for wrong in plenty) > threshold(1)
 
 
 def test_limits_of_many_prompts():
