@@ -31,6 +31,7 @@ benchmark: $(VENV)/installed
 	$(BIN)/python -m benchmarks.selection
 	$(BIN)/python -m benchmarks.covariance
 	$(BIN)/python -m benchmarks.binary
+	$(BIN)/python -m benchmarks.training
 
 clean:
 	rm -rf $(VENV) results .mypy_cache .pytest_cache .ruff_cache

@@ -3,11 +3,15 @@
 At each point z = |measured - predicted| / sqrt(standard_error^2 + model_error^2). The prediction agrees when the largest z
 stays below the two-sided normal quantile at family-wise level 1e-3, Bonferroni over the points. Controls put wrong
 predictions through the same test, on the same measurement; each must be rejected, or the test has shown nothing.
+
+A softmax transformer that was trained has no closed form. Its study has a reference instead, a limit that no estimate passes:
+the verdict is the measured gap to it, with its error, and the test is that no point lies below the limit by more than chance
+allows. The control is a measurement 5 % below the limit, which must be noticed.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import NormalDist
 from typing import Any
 
@@ -23,12 +27,15 @@ class Verdict:
     """Outcome of the test.
 
     Attributes:
-        outcome: "agrees", "disagrees", or "inconclusive" (agrees, but so does a control, or there was nothing to judge).
+        outcome: "agrees", "disagrees", or "inconclusive" (agrees, but so does a control, or there was nothing to judge);
+            "measured" instead of "agrees" where there is a reference.
         num_points: points judged.
         threshold: largest z that still agrees.
         largest_z: largest z found.
         worst_point: coordinates of that point.
         controls: largest z of each wrong prediction.
+        reference: the limit that the study measures the gap to; empty if it has a prediction.
+        gaps: relative gap, its standard error and its point, of the points nearest to the limit and farthest from it.
     """
 
     outcome: str
@@ -37,6 +44,8 @@ class Verdict:
     largest_z: float
     worst_point: dict[str, Any]
     controls: dict[str, float]
+    reference: str = ""
+    gaps: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def accepted_controls(self) -> list[str]:
@@ -47,11 +56,16 @@ class Verdict:
         """Plain values for JSON, with None for what is not a number."""
         values = {**asdict(self), "accepted_controls": self.accepted_controls}
         values["controls"] = {name: _finite(largest) for name, largest in self.controls.items()}
+        for gap in values["gaps"].values():
+            gap.update({name: _finite(gap[name]) for name in ("relative", "standard_error")})
         return {name: _finite(value) if isinstance(value, float) else value for name, value in values.items()}
 
     def __str__(self) -> str:
         if self.num_points == 0:
             return f"{self.outcome}; no point lies where the formula holds, so nothing was judged"
+        if self.gaps:
+            least, most = (f"{gap['relative']:.1%} ± {gap['standard_error']:.1%}" for gap in self.gaps.values())
+            return f"{self.outcome}; {least} to {most} above the {self.reference}, {self.num_points} points"
         return f"{self.outcome}; largest z {self.largest_z:.2f}, threshold {self.threshold:.2f}, {self.num_points} points"
 
 
@@ -65,7 +79,8 @@ def judge(dataset: xr.Dataset) -> Verdict:
     Args:
         dataset: measured, standard_error, predicted, model_error, judged, predicted_<term> for each term, and wrong_<name> for
             each wrong prediction of the study's own. If there is ``against``, by how many standard errors the measurement
-            contradicts a further claim of the study at each point, one such point is a disagreement too.
+            contradicts a further claim of the study at each point, one such point is a disagreement too. A ``reference`` among
+            the attributes says that ``predicted`` is a limit, not a prediction.
     """
     judged = dataset["judged"].to_numpy().astype(bool)
     num_points = int(judged.sum())
@@ -73,15 +88,53 @@ def judge(dataset: xr.Dataset) -> Verdict:
         return Verdict("inconclusive", 0, float("nan"), float("nan"), {}, {})
     threshold = NormalDist().inv_cdf(1 - FAMILY_WISE_LEVEL / (2 * num_points))
 
+    if reference := dataset.attrs.get("reference"):
+        return _judge_gap(dataset, reference, threshold)
     z = np.where(judged, _z(dataset, dataset["predicted"].to_numpy()), 0.0)
-    worst = np.unravel_index(np.argmax(z), z.shape)
-    point = {
-        str(dim): dataset[dim].to_numpy()[index].item() for dim, index in zip(dataset["measured"].dims, worst, strict=True)
-    }
+    worst = int(np.argmax(z))
     controls = {name: float(_z(dataset, wrong)[judged].max()) for name, wrong in _controls(dataset).items()}
     outcome = "agrees" if min(controls.values()) >= threshold else "inconclusive"
     outcome = "disagrees" if z.max() >= threshold or refuted(dataset).any() else outcome
-    return Verdict(outcome, num_points, threshold, float(z.max()), point, controls)
+    return Verdict(outcome, num_points, threshold, float(z.max()), _point(dataset, worst), controls)
+
+
+def _judge_gap(dataset: xr.Dataset, reference: str, threshold: float) -> Verdict:
+    """How far the measurement is above its limit, and whether it is below it anywhere."""
+    judged = dataset["judged"].to_numpy().astype(bool)
+    limit, error = (
+        dataset["predicted"].to_numpy(),
+        np.hypot(*(dataset[name].to_numpy() for name in ("standard_error", "model_error"))),
+    )
+    gap = dataset["measured"].to_numpy() - limit
+    with np.errstate(divide="ignore", invalid="ignore"):
+        below = np.where(judged, np.where(np.isfinite(gap), np.where(gap == 0, 0.0, -gap / error), np.inf), -np.inf)
+        control = float(np.where(judged, RELATIVE_ERROR * limit / error, 0.0).max())
+        relative, spread = gap / limit, error / limit
+    worst = int(np.argmax(below))
+    outcome = "measured" if control >= threshold else "inconclusive"
+    outcome = "disagrees" if below.max() >= threshold else outcome
+    ends = {
+        "smallest": np.argmin(np.where(judged, relative, np.inf)),
+        "largest": np.argmax(np.where(judged, relative, -np.inf)),
+    }
+    gaps = {
+        name: {
+            "relative": float(relative.flat[place]),
+            "standard_error": float(spread.flat[place]),
+            "point": _point(dataset, int(place)),
+        }
+        for name, place in ends.items()
+    }
+    controls = {f"{RELATIVE_ERROR:.0%} below the limit": control}
+    largest = float(below.max())
+    return Verdict(outcome, int(judged.sum()), threshold, largest, _point(dataset, worst), controls, reference, gaps)
+
+
+def _point(dataset: xr.Dataset, place: int) -> dict[str, Any]:
+    """Coordinates of the point at a place of the flattened measurement."""
+    measured = dataset["measured"]
+    indices = np.unravel_index(place, measured.shape)
+    return {str(dim): dataset[dim].to_numpy()[index].item() for dim, index in zip(measured.dims, indices, strict=True)}
 
 
 def refuted(dataset: xr.Dataset) -> xr.DataArray:

@@ -66,7 +66,7 @@ def check(config: BinaryConfig) -> None:
     for name in ("num_steps", "num_candidates", "dim"):
         if min(getattr(config, name)) < 1:
             raise ValueError(f"{name} must be integers of at least 1, got {min(getattr(config, name))}")
-    extrapolation.check_examples(config.dim, (config.examples_per_coefficient,))
+    extrapolation.check_whole(config, "examples_per_coefficient")
 
 
 def check_odd(numbers: tuple[int, ...]) -> None:

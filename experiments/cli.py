@@ -188,20 +188,21 @@ def _run_one(name: str, config: Any, options: RunOptions) -> str:
     print(f"{name}: {verdict}; {folder}")
     if verdict.accepted_controls:
         unnoticed = ", or ".join(verdict.accepted_controls)
-        print(f"ttc: warning: {config.num_tasks} tasks are too few to notice a prediction {unnoticed}", file=sys.stderr)
+        what = "measurement" if verdict.reference else "prediction"
+        print(f"ttc: warning: {config.num_tasks} tasks are too few to notice a {what} {unnoticed}", file=sys.stderr)
     return verdict.outcome
 
 
 @contextlib.contextmanager
 def _progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A callback that shows the tasks done and the time left, once the work has taken two seconds."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    """A callback that shows the share done of ``total`` and the time left, once the work has taken two seconds."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("tasks, time left"),
+        TaskProgressColumn(),
+        TextColumn("time left"),
         TimeRemainingColumn(),
     )
     bar = Progress(*columns, transient=True)

@@ -1,32 +1,92 @@
 """Measurements at several dimensions against a prediction for infinite dimension.
 
 With the errors m_1, m_2 of the two largest dimensions d_1 < d_2, (d_2 m_2 - d_1 m_1) / (d_2 - d_1) has no 1/d term, and what
-it leaves is taken as the next term of a series in d_1 / d_2, |m_2 - m_1| d_1 / d_2. Only the extrapolation is judged.
+it leaves is taken as the next term of a series in d_1 / d_2, |m_2 - m_1| d_1 / d_2. With three dimensions there is no 1/d^2
+term either, and what is left is taken to be what the smallest of the three changes. Only the extrapolation is judged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import jax
 import numpy as np
 
+import ttc_jax
 from experiments.study import Measurement
 
 EXTRAPOLATED = "extrapolated"
 """Name of the infinite dimension among the dimensions of a run."""
 
 
-def with_limit(dims: np.ndarray, axes: dict[str, np.ndarray], mean: np.ndarray, error: np.ndarray) -> Measurement:
-    """What was measured on axes (dim, *axes), with infinite dimension behind the others."""
-    limit, stray = extrapolated(dims[-2:], mean[-2:], error[-2:])
+def with_limit(
+    dims: np.ndarray, axes: dict[str, np.ndarray], mean: np.ndarray, error: np.ndarray, num_dims: int = 2
+) -> Measurement:
+    """What was measured on axes (dim, *axes), with infinite dimension, of the ``num_dims`` largest, behind the others."""
+    limit, stray = extrapolated(dims[-num_dims:], mean[-num_dims:], error[-num_dims:])
     named = np.array([*map(str, dims), EXTRAPOLATED])
     return Measurement({"dim": named, **axes}, np.concatenate([mean, limit[None]]), np.concatenate([error, stray[None]]))
 
 
 def extrapolated(dims: np.ndarray, mean: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean in infinite dimension from those of two dimensions, and its error with what the extrapolation leaves."""
-    small, large = dims.astype(float)
-    stray = np.hypot(small * error[0], large * error[1]) / (large - small)
-    left = np.abs(mean[1] - mean[0]) * small / large
-    return (large * mean[1] - small * mean[0]) / (large - small), np.hypot(stray, left)
+    """Mean in infinite dimension from those of two or three dimensions, and its error with what the extrapolation leaves."""
+    limit, stray = _at_infinity(dims.astype(float), mean, error)
+    if len(dims) == 2:
+        left = np.abs(mean[1] - mean[0]) * dims[0] / dims[1]
+    else:
+        left = np.abs(limit - _at_infinity(dims[1:].astype(float), mean[1:], error[1:])[0])
+    return limit, np.hypot(stray, left)
+
+
+def _at_infinity(dims: np.ndarray, mean: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The polynomial in 1/d through all dimensions, at 1/d = 0, and its standard error."""
+    weights = np.array([np.prod([dim / (dim - other) for other in dims if other != dim]) for dim in dims])
+    return np.tensordot(weights, mean, 1), np.sqrt(np.tensordot(weights**2, error**2, 1))
+
+
+def measure_typical(
+    config: Any,
+    seed: int,
+    progress: Callable[[int], None],
+    measurement: Callable[[Any, int], Callable[..., Any]],
+    swept: dict[str, np.ndarray],
+    reused: dict[str, np.ndarray],
+    *,
+    concentration: int,
+    num_dims: int,
+) -> Measurement:
+    """Geometric means over independent runs, on axes (dim, *swept, *reused), infinite dimension last.
+
+    In large dimension every run has the same error, so that all averages over runs have one limit. That of the logarithm is
+    nearest to it: it does not hang on the rare runs whose error is huge, and is almost linear in 1/d.
+
+    ``measurement(config, dim)`` is the logarithm of what one run of that dimension gives. Its variance falls as
+    d^-concentration; smaller dimensions have as many more runs than the largest, which has ``num_tasks``.
+    """
+    dims = np.sort(config.dim)
+    found = []
+    for part, dim in enumerate(dims):
+        more = (dims[-1] / dim) ** concentration
+        num_runs = round(more * config.num_tasks)
+        result = ttc_jax.sweep(
+            jax.random.fold_in(jax.random.key(seed), int(dim)),
+            measurement(config, int(dim)),
+            swept,
+            reused_axes={name: np.arange(len(values)) for name, values in reused.items()},
+            num_tasks=num_runs,
+            chunk_size=round(more * config.chunk_size),
+            progress=_progress(progress, part / len(dims), 1 / len(dims) / num_runs, config.num_tasks),
+        )
+        found.append((result.mean, result.standard_error))
+    mean, error = np.moveaxis(np.array(found), 1, 0)
+    logs = with_limit(dims, {**swept, **reused}, mean, error, num_dims)
+    return Measurement(logs.axes, np.exp(logs.mean), np.exp(logs.mean) * logs.standard_error)
+
+
+def _progress(progress: Callable[[int], None], start: float, share: float, num_tasks: int) -> Callable[[int], None]:
+    """The callback of a sweep of which every run is a ``share`` of the whole, which counts as ``num_tasks``."""
+    return lambda done: progress(round((start + share * done) * num_tasks))
 
 
 def judged(num_dims: int, holds: np.ndarray) -> np.ndarray:
@@ -34,18 +94,19 @@ def judged(num_dims: int, holds: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros((num_dims, *holds.shape), bool), holds[None]])
 
 
-def check_lists(config: object) -> None:
-    """ValueError unless every list of the settings holds distinct values: two dimensions at least, one of anything else."""
+def check_lists(config: object, least_dims: int = 2) -> None:
+    """ValueError unless every list of the settings holds distinct values: enough dimensions, at least one of anything else."""
     for name, values in vars(config).items():
-        if isinstance(values, tuple) and (len(values) < 1 + (name == "dim") or len(set(values)) < len(values)):
-            least = "two" if name == "dim" else "one"
-            raise ValueError(f"{name} must list distinct values, at least {least}, got {list(values)}")
+        least = least_dims if name == "dim" else 1
+        if isinstance(values, tuple) and (len(values) < least or len(set(values)) < len(values)):
+            words = {1: "one", 2: "two", 3: "three"}[least]
+            raise ValueError(f"{name} must list distinct values, at least {words}, got {list(values)}")
 
 
-def check_examples(dims: tuple[int, ...], ratios: tuple[float, ...]) -> None:
-    """ValueError unless every dimension has a whole number of examples: at another n / d no limit would be approached."""
-    for ratio in ratios:
-        for dim in dims:
-            count = dim * ratio
+def check_whole(config: Any, name: str, power: int = 1) -> None:
+    """ValueError unless every dimension has a whole number of what is counted per d^power: else no limit is approached."""
+    for ratio in np.atleast_1d(getattr(config, name)):
+        for dim in config.dim:
+            count = dim**power * ratio
             if not (0.5 < count < np.inf and abs(count - round(count)) < 1e-6 * count):
-                raise ValueError(f"examples_per_coefficient must give a whole number of examples at d = {dim}, got {ratio:g}")
+                raise ValueError(f"{name} must give a whole number, at least 1, at d = {dim}, got {ratio:g}")

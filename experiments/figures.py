@@ -79,9 +79,13 @@ def distinct(names: Sequence[str]) -> list[tuple[str, Any, str]]:
 
 
 def number_ticks(axes: Axes, values: Any) -> None:
-    """Ticks of a log x-axis at the values, every other one where they are many."""
-    shown = values[:: 1 + len(values) // 7]
-    axes.set_xticks(shown, labels=[f"{value:g}" for value in shown])
+    """Ticks of a log x-axis at the values, every other one where they are many, none too near to the one before."""
+    candidates = [value for value in values[:: 1 + len(values) // 7] if value > 0]
+    shown: list[Any] = candidates[:1]
+    for value in candidates[1:]:
+        if np.log(value / shown[-1]) >= np.log(candidates[-1] / candidates[0]) / 9:
+            shown.append(value)
+    axes.set_xticks(shown, labels=[f"{value:.4g}" for value in shown])
     axes.set_xticks([], minor=True)
 
 
@@ -128,6 +132,7 @@ def key(
     title: str | None,
     *,
     also: Axes | None = None,
+    line: str | None = "predicted",
     marks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """One legend below the panels: the curves of ``axes`` and ``also``, what lines and points mean, and further ``marks``."""
@@ -136,7 +141,7 @@ def key(
         more_handles, more_labels = also.get_legend_handles_labels()
         handles, labels = [*handles, *more_handles], [*labels, *more_labels]
     meanings: dict[str, Mapping[str, Any]] = {
-        "predicted": {},
+        **({line: {}} if line else {}),
         "measured ($\\pm 2$ s.e.)": {"marker": "o", "linestyle": "", "markersize": 4},
         **(marks or {}),
     }

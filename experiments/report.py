@@ -73,9 +73,16 @@ def _section(dataset: xr.Dataset, verdict: Verdict) -> str:
     )
     settings = {**json.loads(dataset.attrs["config"]), "seed": dataset.attrs["seed"], "device": dataset.attrs["device"]}
     settings["wall time"] = f"{dataset.attrs['wall_time_s']:.1f} s"
+    gaps = {
+        f"{name} gap": f"{gap['relative']:.1%} ± {gap['standard_error']:.1%}, at {_words(gap['point'])}"
+        for name, gap in verdict.gaps.items()
+    }
+    if gaps:
+        gaps = {"no closed form; measured against": verdict.reference, **gaps}
     verdict_rows = {
         "points judged": verdict.num_points,
-        "largest z": f"{verdict.largest_z:.2f}, at {_words(verdict.worst_point)}",
+        **gaps,
+        "largest z below the limit" if gaps else "largest z": f"{verdict.largest_z:.2f}, at {_words(verdict.worst_point)}",
         "threshold": f"{verdict.threshold:.2f}",
         **{
             f"control: {name}": f"z = {largest:.1f}, {'rejected' if largest >= verdict.threshold else 'not rejected'}"

@@ -18,6 +18,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from experiments.errors import UserError
+from ttc_jax.training import CheckpointError, DivergedError
 
 _FEWEST_EVENTS = 100
 
@@ -30,13 +31,13 @@ class Measurement:
         axes: values of each axis.
         mean: average over tasks.
         standard_error: of that average.
-        details: further measured arrays on the same axes, by name.
+        details: further measured arrays, by name: on the same axes, or with axes of their own.
     """
 
     axes: Mapping[str, np.ndarray]
     mean: np.ndarray
     standard_error: np.ndarray
-    details: Mapping[str, np.ndarray] = field(default_factory=dict)
+    details: Mapping[str, np.ndarray | xr.DataArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Prediction:
         judged: where the formula claims to hold; points outside are shown and not judged.
         warnings: what the reader of the result must know.
         wrong: further wrong predictions by name, which the verdict must reject beside those that every study has.
+        beside: further curves by name that are drawn beside the prediction and judge nothing.
+        reference: where there is no closed form, what the terms add up to instead: a limit that no estimate passes, in words.
     """
 
     terms: Mapping[str, np.ndarray]
@@ -57,6 +60,8 @@ class Prediction:
     judged: np.ndarray
     warnings: tuple[str, ...] = ()
     wrong: Mapping[str, np.ndarray] = field(default_factory=dict)
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
+    reference: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,12 +93,14 @@ def run(study: Study, config: Any, seed: int, progress: Callable[[int], None] = 
     """Predict and measure, side by side on named dimensions, with everything needed to repeat the run as attributes.
 
     Raises:
-        UserError: the settings are out of range, or do not fit into memory.
+        UserError: the settings are out of range, or do not fit into memory, or a training diverges or cannot be read or kept.
     """
     prediction = check(study, config)
     started = time.perf_counter()
     try:
         measurement = study.measure(config, seed, progress)
+    except (DivergedError, CheckpointError) as error:
+        raise UserError(str(error)) from error
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" in str(error):
             raise UserError(f"settings must fit into memory, got {_asked(error)}; lower chunk_size or the sizes") from error
@@ -110,16 +117,22 @@ def run(study: Study, config: Any, seed: int, progress: Callable[[int], None] = 
         "model_error": prediction.model_error,
         "judged": prediction.judged.astype(np.int8),
         **{f"wrong_{name}": values for name, values in prediction.wrong.items()},
+        **{f"beside_{name}": values for name, values in prediction.beside.items()},
         **measurement.details,
     }
+
+    def labelled(values):
+        return values if isinstance(values, xr.DataArray) else (dims, np.broadcast_to(values, measurement.mean.shape))
+
     return xr.Dataset(
-        {name: (dims, np.broadcast_to(values, measurement.mean.shape)) for name, values in variables.items()},
+        {name: labelled(values) for name, values in variables.items()},
         coords=dict(measurement.axes),
         attrs={
             "study": study.name,
             "config": json.dumps(dataclasses.asdict(config)),
             "seed": seed,
             "warnings": json.dumps(prediction.warnings),
+            "reference": prediction.reference,
             "versions": json.dumps(versions()),
             "device": device(),
             "wall_time_s": round(wall_time, 3),

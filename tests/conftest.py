@@ -1,5 +1,6 @@
 """Strict settings for every test: broadcasting between different ranks raises inside the library, warnings are errors."""
 
+import hashlib
 import importlib.metadata
 import os
 from pathlib import Path
@@ -9,6 +10,18 @@ if importlib.metadata.version("jax").startswith("0.10."):  # an unknown flag is 
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "compiled"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+# So are weights trained by the same sources.
+os.environ.setdefault(
+    "TTC_CACHE",
+    str(
+        Path(__file__).parent.parent
+        / ".pytest_cache"
+        / "trained"
+        / hashlib.sha256(
+            b"".join(path.read_bytes() for path in sorted((Path(__file__).parent.parent / "ttc_jax").rglob("*.py")))
+        ).hexdigest()[:16]
+    ),
+)
 
 import jax
 import numpy as np

@@ -23,8 +23,8 @@ def test_examples_print_what_they_say(number, capsys):
 
 
 def test_there_is_an_example_of_each_library():
-    assert ["import theory" in example for example in EXAMPLES] == [True, True, False, True]
-    assert ["import ttc_jax" in example for example in EXAMPLES] == [False, False, True, True]
+    assert ["import theory" in example for example in EXAMPLES] == [True, True, False, True, True]
+    assert ["import ttc_jax" in example for example in EXAMPLES] == [False, False, True, True, True]
 
 
 def test_linked_files_exist():

@@ -13,6 +13,7 @@ from theory.contexts import ContextLoss, Estimate, HeldOutLoss, Oracle, expected
 from theory.covariance import expected_risk_covariance, expected_risk_covariance_next_order, spectral_edge
 from theory.coverage import beta_pass_at_k, expected_pass_at_k, pass_at_k
 from theory.enumeration import AnswerLaw, MajorityVote, Measure, PluralityVote, answer_law, expected_answer_errors
+from theory.finite_bayes import BinaryBayesEstimate, expected_binary_bayes, expected_ridge_risk
 from theory.pretraining import chain_depth_risk, pretrained_attention_risk, ridgeless_icl_risk, trained_attention
 from theory.scalar_selection import expected_maximum_normal, scalar_best_of_n, scalar_softmax_selection
 from theory.selection import Gaussian, Quadratic, best_of_n_risk, best_of_n_risk_gaussian
@@ -23,6 +24,7 @@ __all__ = [
     "Allocation",
     "AnswerLaw",
     "BinaryBayes",
+    "BinaryBayesEstimate",
     "ContextLoss",
     "Estimate",
     "Gaussian",
@@ -49,8 +51,10 @@ __all__ = [
     "divergence_probability_covariance",
     "expected_answer_errors",
     "expected_best_of_n_risk",
+    "expected_binary_bayes",
     "expected_maximum_normal",
     "expected_pass_at_k",
+    "expected_ridge_risk",
     "expected_risk",
     "expected_risk_covariance",
     "expected_risk_covariance_next_order",

@@ -212,7 +212,7 @@ def discrete_bayes(
     for name, value in {"label_noise_std": label_noise_std, "low": low, "high": high, "prob_high": prob_high}.items():
         check_shape(name, value, ())
     arrays = inputs, targets, label_noise_std, low, high, prob_high
-    return evaluate(_enumeration, *arrays, core_dims=(2, 1))
+    return evaluate(enumerate_posterior, *arrays, core_dims=(2, 1))
 
 
 def _check_sizes(dim: ArrayLike, num_examples: ArrayLike, label_noise_std: ArrayLike) -> None:
@@ -323,7 +323,8 @@ def is_high_of_all(dim: int) -> np.ndarray:
     return np.array(list(itertools.product((0.0, 1.0), repeat=dim)))
 
 
-def _enumeration(inputs, targets, label_noise_std, low, high, prob_high):
+def enumerate_posterior(inputs, targets, label_noise_std, low, high, prob_high):
+    """The formula of ``discrete_bayes``, for float64 arrays."""
     dim = inputs.shape[1]
     is_high = jnp.asarray(is_high_of_all(dim))
     vectors = low + (high - low) * is_high
@@ -333,7 +334,7 @@ def _enumeration(inputs, targets, label_noise_std, low, high, prob_high):
     log_weights = log_prior - jnp.sum(residuals**2, axis=1) / (2 * label_noise_std**2)
     weights = jnp.exp(log_weights - logsumexp(log_weights))
     best = jnp.argmax(log_weights)
-    chance = weights @ is_high
+    chance = jnp.clip(weights @ is_high, 0.0, 1.0)  # a sum of weights may be one and a rounding error
     return Posterior(low + (high - low) * chance, chance, vectors[best], weights[best])
 
 

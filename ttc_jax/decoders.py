@@ -2,23 +2,27 @@
 
 Three decoders take the same gradient step and give the same chain for the same key: :func:`full_attention` (the transformer
 reads the whole token matrix at every step; the reference), :func:`cached_attention` (the same transformer with cached keys and
-values) and :func:`gram` (the d x d recursion).
+values) and :func:`gram` (the d x d recursion). Two are made of trained weights: :func:`looped_attention` and :func:`gpt`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from ttc_jax import _check
+from ttc_jax.models import gpt as gpt_model
 from ttc_jax.models import linear_attention
-from ttc_jax.models.linear_attention import KeyValueCache, LinearAttentionParams
-from ttc_jax.tasks import Context
+from ttc_jax.models.gpt import GPTConfig
+from ttc_jax.models.linear_attention import KeyValueCache, LinearAttentionConfig, LinearAttentionParams
+from ttc_jax.tasks import SIGNS, BinaryPrior, Context
 from ttc_jax.tokens import context_tokens, read_state, state_row, state_token, token_size
 
 
@@ -44,6 +48,7 @@ class Decoder(NamedTuple):
             chain and never changes, ``memory`` is the initial memory of one chain (an empty tuple if there is none).
         step: ``step(shared, memory, state) -> (next state before noise, memory)`` for one state (d,).
         coefficients: a faster way to sample token by token than one ``step`` a coefficient, if there is one.
+        prior: if ``step`` returns a field that must be sampled, not a state: the prior that its sampler must have.
 
     Example:
         Gradient descent with momentum, whose memory is the velocity.
@@ -63,10 +68,15 @@ class Decoder(NamedTuple):
     start: Callable[[Context, int], tuple[Any, Any]]
     step: Callable[[Any, Any, Array], tuple[Array, Any]]
     coefficients: Coefficients | None = None
+    prior: BinaryPrior | None = None
 
 
 def full_attention(params: LinearAttentionParams) -> Decoder:
-    """Append the state as a token, run the layer on the full token matrix, read the last column; O(l^2 e) a step."""
+    """Append the state as a token, run the layer on the full token matrix, read the last column; O(l^2 e) a step.
+
+    Appended states attend to one another unless the weights are those of ``preconditioned_step``: weights that were trained to
+    read every state alone with its context belong into :func:`looped_attention`.
+    """
 
     def start(context, num_steps):
         tokens = context_tokens(context)
@@ -84,7 +94,10 @@ def full_attention(params: LinearAttentionParams) -> Decoder:
 
 
 def cached_attention(params: LinearAttentionParams) -> Decoder:
-    """Only the newest token attends, to cached keys and values of the context and of all earlier states; O(l e) a step."""
+    """Only the newest token attends, to cached keys and values of the context and of all earlier states; O(l e) a step.
+
+    Any weights give the chain of :func:`full_attention`, whose caution about trained ones holds here too.
+    """
 
     def start(context, num_steps):
         num_examples, dim = context.inputs.shape
@@ -122,6 +135,52 @@ def cached_attention(params: LinearAttentionParams) -> Decoder:
         return token.at[row].set(value), scores, thoughts, product + change * params.key_query[:, row]
 
     return Decoder(start, step, Coefficients(begin, read, write))
+
+
+def looped_attention(params: LinearAttentionParams, config: LinearAttentionConfig) -> Decoder:
+    """Apply the layer ``num_loops`` times to the context and the state; the chain's earlier states are not read."""
+
+    def step(context, memory, state):
+        return linear_attention.next_states(params, config, context, state[None])[0], memory
+
+    return Decoder(lambda context, num_steps: (context, ()), step)
+
+
+def gpt(params: Any, config: GPTConfig, *, prior: BinaryPrior = SIGNS) -> Decoder:
+    """The softmax transformer with cached keys and values; every state is appended as a token.
+
+    With a binary head it gives the field of which ``BinarySampler(beta, prior)`` samples the model's own probabilities at
+    beta = 1, and sharper or flatter ones at another inverse temperature.
+
+    Args:
+        params: weights.
+        config: their shapes; a chain of T steps on n examples needs ``max_tokens`` of at least n + T.
+        prior: of a binary head, the values of a coefficient and the probability that its logits are measured against.
+
+    Raises:
+        ValueError: from ``start``, if the chain would need more than ``max_tokens``.
+    """
+    _check.one_of("prior", prior, (BinaryPrior,))
+
+    def start(context, num_steps):
+        num_examples = context.targets.shape[0]
+        if num_examples + num_steps > config.max_tokens:
+            raise ValueError(
+                f"context and num_steps must have at most max_tokens = {config.max_tokens} tokens together, "
+                f"got {num_examples} + {num_steps}"
+            )
+        examples = gpt_model.read_context(params, config, context)
+        return examples, (gpt_model.no_thoughts(config, num_steps, examples[0].keys.dtype), jnp.asarray(0))
+
+    def step(examples, memory, state):
+        thoughts, place = memory
+        emitted, thoughts = gpt_model.next_state(params, config, examples, thoughts, place, state)
+        if config.head == "binary":
+            half_gap, log_odds = (prior.high - prior.low) / 2, math.log(prior.prob_high / (1 - prior.prob_high))
+            emitted = prior.low + half_gap + half_gap / 2 * (emitted - log_odds)
+        return emitted, (thoughts, place + 1)
+
+    return Decoder(start, step, prior=prior if config.head == "binary" else None)
 
 
 def gram(step_size: ArrayLike) -> Decoder:
@@ -163,3 +222,18 @@ def gradient_map(context: Context, step_size: ArrayLike) -> tuple[Array, Array]:
     rate = jnp.asarray(step_size, context.inputs.dtype) / num_examples
     gram_matrix = context.inputs.T @ context.inputs
     return jnp.eye(dim, dtype=gram_matrix.dtype) - rate * gram_matrix, rate * (context.inputs.T @ context.targets)
+
+
+def preconditioned(preconditioner: Array) -> Decoder:
+    """The gradient step with a matrix P (d, d) for a step size, from the examples themselves: w + P X^T (y - X w) / n; O(n d).
+
+    It equals :func:`cached_attention` with ``linear_attention.preconditioned_step(P)`` as weights.
+    """
+    _check.shape("preconditioner", preconditioner, (None, None))
+    _check.shape("preconditioner", preconditioner, (np.shape(preconditioner)[0],) * 2)
+
+    def step(context, memory, state):
+        residuals = context.targets - context.inputs @ state
+        return state + preconditioner @ (context.inputs.T @ residuals) / residuals.size, memory
+
+    return Decoder(lambda context, num_steps: (context, ()), step)

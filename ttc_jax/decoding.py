@@ -185,6 +185,9 @@ def _walk(key, context, decoder, num_candidates, num_steps, decoding_noise_std, 
             initial_state = jnp.full(jnp.shape(context.inputs)[1:], sampler.prior.mean)
     context, num_steps, noise_std, state = _check_chain(key, context, num_steps, decoding_noise_std, initial_state)
     _check.one_of("decoder", decoder, (Decoder,))
+    if decoder.prior is not None and (sampler is None or sampler.prior != decoder.prior):
+        found = None if sampler is None else sampler.prior
+        raise ValueError(f"sampler must be a BinarySampler of the decoder's prior, {decoder.prior}, got that of {found}")
     shared, memory = decoder.start(context, max(num_steps, 1))  # a loop of no steps is traced all the same
     is_quiet = not isinstance(decoding_noise_std, jax.core.Tracer) and not np.any(decoding_noise_std)
     noise_key, sample_key = (key, key) if sampler is None else jax.random.split(key)

@@ -138,7 +138,7 @@ def _check(config: BayesLimitConfig) -> None:
         raise ValueError(f"dim must be integers of at least 1, got {min(config.dim)}")
     binary.check_odd((config.num_candidates,))
     extrapolation.check_lists(config)
-    extrapolation.check_examples(config.dim, config.examples_per_coefficient)
+    extrapolation.check_whole(config, "examples_per_coefficient")
 
 
 def measure(config: BayesLimitConfig, seed: int, progress: Callable[[int], None]) -> Measurement:

@@ -95,9 +95,58 @@ def test_a_term_that_is_zero_is_no_control():
     assert "without decoding noise" not in verdict.controls
 
 
-@pytest.mark.parametrize("data", [results(), results(judged=False), results(np.inf), results(np.nan)])
+@pytest.mark.parametrize(
+    "data",
+    [results(), results(judged=False), results(np.inf), results(np.nan), results(np.nan).assign_attrs(reference="limit")],
+)
 def test_verdict_is_valid_json(data):
     values = json.loads(json.dumps(judge(data).as_dict(), allow_nan=False))
     assert values["outcome"] == judge(data).outcome
     assert str(judge(data)).startswith(values["outcome"])
-    assert "nan" not in str(judge(data))
+    assert np.isnan(data["measured"]).any() or "nan" not in str(judge(data))
+
+
+def against_a_limit(*arguments, **options):
+    return results(*arguments, **options).assign_attrs(reference="limit of all")
+
+
+def test_a_measurement_above_its_limit_is_a_gap():
+    data = against_a_limit(1.08)
+    data["measured"][3], data["measured"][5] = 1.02, 1.2
+    verdict = judge(data)
+    assert verdict.outcome == "measured"
+    assert verdict.gaps["smallest"] == {
+        "relative": pytest.approx(0.02),
+        "standard_error": pytest.approx(0.01),
+        "point": {"num_steps": 3},
+    }
+    assert verdict.gaps["largest"]["relative"] == pytest.approx(0.2)
+    assert str(verdict) == "measured; 2.0% ± 1.0% to 20.0% ± 1.0% above the limit of all, 20 points"
+    assert verdict.controls == {"5% below the limit": pytest.approx(5.0)}
+
+
+def test_a_measurement_below_its_limit_disagrees():
+    data = against_a_limit(1.1)
+    data["measured"][7] = 0.95
+    verdict = judge(data)
+    assert verdict.outcome == "disagrees"
+    assert verdict.worst_point == {"num_steps": 7}
+    data["judged"][7] = 0
+    assert judge(data).outcome == "measured"
+
+
+def test_a_measurement_exactly_at_its_limit_is_no_gap():
+    verdict = judge(against_a_limit(1.0, standard_error=0.0))
+    assert verdict.outcome == "measured"
+    assert verdict.largest_z == 0.0
+
+
+def test_a_limit_that_would_not_be_missed_is_inconclusive():
+    verdict = judge(against_a_limit(1.1, standard_error=0.02))
+    assert verdict.outcome == "inconclusive"
+    assert verdict.accepted_controls == ["5% below the limit"]
+
+
+def test_measurements_at_their_limit_raise_false_alarms_as_rarely_as_promised(rng):
+    alarms = sum(judge(against_a_limit(rng=rng)).outcome == "disagrees" for _ in range(3000))
+    assert alarms <= stats.binom.isf(1e-4, 3000, 1e-3)

@@ -9,8 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import theory
 import ttc_jax
-from experiments import choosers, figures, studies, study
-from experiments.studies import allocation
+from experiments import choosers, figures, studies, study, trained
+from experiments.studies import allocation, learned_binary, trained_linear_attention
 from ttc_jax.sweep import SweepResult
 
 SETTINGS = {
@@ -34,13 +34,34 @@ OWN_SETTINGS = {
     "best-of-n": [{"dim": (4,), "num_candidates": (1,), **DRAWN}, {"dim": (4, 5, 6, 8), "verifier_noise_std": 0.0, **DRAWN}],
     "binary-best-of-n": [{"num_candidates": (1,)}, {"label_noise_std": (0.1, 1.0, 10.0), "held_out_examples": (1, 2, 4, 8)}],
     "binary-chain": [{**SAMPLED, "num_steps": (3,)}, {**SAMPLED, "inverse_temperature": tuple(np.linspace(0.5, 8, 8))}],
+    "chain-depth": [
+        {"num_steps": (3,), "contexts_per_coefficient": (2.0,)},
+        {"contexts_per_coefficient": tuple(np.arange(1.25, 3.25, 0.25)), "dim": (20, 40, 80, 160, 320)},
+    ],
     "covariance": [
         {"exponent": (1.0,), "num_examples": (24,)},
         {"exponent": tuple(np.linspace(0.5, 2, 8)), "num_steps": (1, 2)},
     ],
+    "learned-binary": [
+        {"label_noise_std": (1.0,), "num_candidates": (1,)},
+        {"label_noise_std": (0.5, 1.0, 2.0, 4.0, 8.0), "num_candidates": (1, 3, 5, 7, 9, 11, 13, 33, 101)},
+    ],
+    "learned-chain": [
+        {"decoding_noise_std": (0.1,), "num_steps": (3,), "num_candidates": (1,)},
+        {"decoding_noise_std": (0.0, 0.1, 0.2), "num_steps": tuple(range(20)), "num_candidates": (1, 2, 4, 8, 16)},
+    ],
     "majority-vote": [{**SAMPLED, "num_steps": (3,)}, {**SAMPLED, "inverse_temperature": (0.5, 1.0, 4.0)}],
+    "noise-ensemble": [{"label_noise_std": (1.0,)}, {"label_noise_std": tuple(np.linspace(0.2, 4.0, 12))}],
     "overthinking": [{"num_examples": (40,)}, {"label_noise_std": (0.5,), "num_candidates": (1, 2, 4, 8)}],
+    "pretraining-size": [
+        {"prompts_per_weight": (0.5,), "tasks_per_coefficient": (1.0,)},
+        {"prompts_per_weight": (0.9375, 1.0625), "tasks_per_coefficient": (0.25, 0.5, 1.0, 2.0), "dim": (8, 16, 24, 32, 64)},
+    ],
     "temperature": [{"num_candidates": (5,)}, {"label_noise_std": (0.5, 1.0), "inverse_temperature": tuple(range(1, 13))}],
+    "trained-linear-attention": [
+        {"eigenvalues": (1.0,), "test_examples": (4,)},
+        {"eigenvalues": (2.0, 1.0, 1.0, 0.5, 0.1), "test_examples": (1, 2, 4, 8, 16, 32, 64, 128, 256)},
+    ],
     "verifier-quality": [
         {"label_noise_std": (1.0,), "num_candidates": (1, 2), **DRAWN},
         {"verifier_noise_std": (0.0,), "held_out_examples": (3,), **DRAWN},
@@ -90,6 +111,24 @@ def without_simulation(monkeypatch):
         mean = np.broadcast_to(risks(len(num_candidates)) / 2, (*points, len(ways), len(num_candidates)))
         return theory.Estimate(mean, 0.01 * mean)
 
+    def posterior(dim, num_examples, *, label_noise_std, num_candidates, **rest):
+        votes = np.broadcast_to(0.4 * risks(len(num_candidates)), (len(label_noise_std), len(num_candidates)))
+        limit = theory.Estimate(0.5 * votes[:, -1], 0.01 * votes[:, -1])
+        return theory.BinaryBayesEstimate(limit, theory.Estimate(votes, 0.01 * votes), limit)
+
+    def ridge(*sizes, label_noise_std, **rest):
+        return theory.Estimate(0.3 + 0 * np.asarray(label_noise_std), 0.01)
+
+    monkeypatch.setattr(theory, "expected_binary_bayes", posterior)
+    monkeypatch.setattr(theory, "expected_ridge_risk", ridge)
+    monkeypatch.setattr(trained, "weights", lambda seed, config, noises, num_tasks, progress: (None, progress))
+    monkeypatch.setattr(
+        trained_linear_attention,
+        "_measurement",
+        lambda config: (
+            lambda keys, params: 1 + np.random.default_rng(0).random((4, len(trained_linear_attention.quantities(config))))
+        ),
+    )
     monkeypatch.setattr(theory, "expected_answer_errors", enumerated)
     monkeypatch.setattr(theory, "best_allocation", allocated)
     monkeypatch.setattr(theory, "sampled_chain", sampled)
@@ -104,6 +143,7 @@ def forget_predictions():
         forget = getattr(studies.load(name).predict, "cache_clear", lambda: None)
         forget()
     allocation.splits.cache_clear()
+    learned_binary.limits.cache_clear()
 
 
 def drawn(name, settings):

@@ -1,14 +1,17 @@
 """The transformer's forward pass is a gradient step, and its cached form is its full form, for any weights."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.errors import assert_named
-from ttc_jax import Context
+from ttc_jax import Context, rollout
+from ttc_jax.decoders import looped_attention
 from ttc_jax.models import linear_attention
-from ttc_jax.models.linear_attention import LinearAttentionParams
+from ttc_jax.models.linear_attention import LinearAttentionConfig, LinearAttentionParams
 from ttc_jax.tokens import context_tokens, read_state, state_token, token_size
 
 DIM, EXAMPLES = 5, 9
@@ -107,7 +110,54 @@ def test_parameters_are_differentiable_in_the_step_size(context, rng):
     assert jax.grad(first_coefficient)(0.4) == pytest.approx(float(slope), rel=1e-9)
 
 
+def test_loops_are_steps_and_leave_the_examples_alone(context, rng):
+    state = rng.normal(size=DIM)
+    tokens = with_states(context, [state])
+    params = linear_attention.gradient_step(DIM, 0.3)
+    looped = linear_attention.loop(params, tokens, EXAMPLES, num_loops=3)
+    for _ in range(3):
+        state = explicit_step(context, 0.3 * np.eye(DIM), state)
+    np.testing.assert_allclose(read_state(looped[:, -1]), state, rtol=1e-9)
+    np.testing.assert_array_equal(looped[:, :-1], tokens[:, :-1])
+    once = linear_attention.loop(params, tokens, EXAMPLES, num_loops=1)
+    np.testing.assert_array_equal(once, linear_attention.apply(params, tokens, EXAMPLES))
+
+
+def test_a_looped_decoder_repeats_the_layer_on_any_weights(context, rng):
+    config = LinearAttentionConfig(DIM, num_loops=2)
+    params = jax.tree.map(lambda leaf: 2 * leaf, linear_attention.init(jax.random.key(3), config))
+    states = rollout(jax.random.key(0), context, looped_attention(params, config), num_steps=3)
+    for before, after in itertools.pairwise(states):
+        tokens = with_states(context, [before])
+        for _ in range(2):
+            tokens = linear_attention.apply(params, tokens, EXAMPLES)
+        np.testing.assert_allclose(after, read_state(tokens[:, -1]), rtol=1e-9)
+        assert np.abs(after - before).max() > 1e-4
+    followed = linear_attention.next_states(params, config, context, states[:-1])
+    np.testing.assert_allclose(followed, states[1:], rtol=1e-9)
+
+
+def test_the_preconditioner_of_any_weights_is_what_multiplies_the_correlation(rng):
+    """It is the part of the first step that changes its sign with the targets."""
+    params = LinearAttentionParams(*(jnp.asarray(rng.normal(size=(2 * DIM + 2,) * 2), jnp.float32) for _ in range(2)))
+    inputs, targets = (rng.normal(size=shape) for shape in ((EXAMPLES, DIM), EXAMPLES))
+
+    def step(sign):
+        tokens = with_states(Context(jnp.asarray(inputs), jnp.asarray(sign * targets)), [np.zeros(DIM)])
+        return np.asarray(read_state(linear_attention.apply(params, tokens, EXAMPLES)[:, -1]))
+
+    matrix = np.asarray(linear_attention.preconditioner(params))
+    np.testing.assert_allclose((step(1) - step(-1)) / 2, matrix @ inputs.T @ targets / EXAMPLES, rtol=1e-4, atol=1e-4)
+    given = jnp.asarray(rng.normal(size=(DIM, DIM)))
+    np.testing.assert_array_equal(linear_attention.preconditioner(linear_attention.preconditioned_step(given)), given)
+
+
 BAD = [
+    (lambda: LinearAttentionConfig(0), "dim"),
+    (lambda: LinearAttentionConfig(3, 0), "num_loops"),
+    (lambda: linear_attention.init(0, LinearAttentionConfig(3)), "key"),
+    (lambda: linear_attention.loop(linear_attention.gradient_step(3, 0.1), jnp.ones((8, 2)), 1, num_loops=0), "num_loops"),
+    (lambda: linear_attention.next_states(None, LinearAttentionConfig(3), None, jnp.ones((2, 4))), "states"),
     (lambda: linear_attention.gradient_step(0, 0.1), "dim"),
     (lambda: linear_attention.gradient_step(3, np.inf), "step_size"),
     (lambda: linear_attention.preconditioned_step(jnp.ones((2, 3))), "preconditioner"),

@@ -24,6 +24,21 @@ def risks(key, *, label_noise_std, decoding_noise_std):
     return ttc_jax.averaged_risk(chain_key, task, decoders.gram(0.3), **chain)
 
 
+def test_params_are_given_to_the_measurement_and_compile_nothing_anew():
+    traces = []
+
+    def scaled(key, params, noise):
+        traces.append(1)
+        return params["scale"] * noise + 0 * jax.random.normal(key)
+
+    found = [
+        sweep(KEY, scaled, {"noise": [1.0, 2.0]}, params={"scale": jnp.asarray(scale)}, num_tasks=5).mean.tolist()
+        for scale in (1.0, 3.0)
+    ]
+    assert found == [[1.0, 2.0], [3.0, 6.0]]
+    assert len(traces) == 1
+
+
 def test_sweep_is_the_loop_over_tasks_and_points():
     result = sweep(KEY, risks, AXES, num_tasks=50, reused_axes=REUSED)
     assert list(result.axes) == [*AXES, *REUSED]

@@ -9,6 +9,7 @@ the squared error of the context. State columns score zero against each other, s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -18,7 +19,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from ttc_jax import _check
-from ttc_jax.tokens import blocks, token_size
+from ttc_jax.normals import standard_normal
+from ttc_jax.tasks import Context
+from ttc_jax.tokens import blocks, context_tokens, read_state, state_token, token_size
 
 
 class LinearAttentionParams(NamedTuple):
@@ -28,11 +31,40 @@ class LinearAttentionParams(NamedTuple):
     key_query: Array
 
 
+@dataclass(frozen=True)
+class LinearAttentionConfig:
+    """A layer to be trained, with all its weights free.
+
+    Attributes:
+        dim: number of coefficients d.
+        num_loops: how many times a step applies the layer to the examples and the state.
+
+    Raises:
+        ValueError: an attribute is not a positive integer.
+    """
+
+    dim: int
+    num_loops: int = 1
+
+    def __post_init__(self):
+        for name in ("dim", "num_loops"):
+            object.__setattr__(self, name, _check.integer(name, getattr(self, name), minimum=1))
+
+
 class KeyValueCache(NamedTuple):
     """What attention needs of the tokens already read, one row a token: ``keys`` W^T z (l, e) and ``values`` V z (l, e)."""
 
     keys: Array
     values: Array
+
+
+def init(key: Array, config: LinearAttentionConfig) -> LinearAttentionParams:
+    """Random weights N(0, 0.04 / e) to be trained; ValueError if key is not a single typed key.
+
+    They are small because a loop is a polynomial of degree 3^num_loops in the tokens, which must start near the identity.
+    """
+    size = token_size(config.dim)
+    return LinearAttentionParams(*standard_normal(key, (2, size, size)) * (0.2 / np.sqrt(size)))
 
 
 def gradient_step(dim: int, step_size: ArrayLike, dtype=None) -> LinearAttentionParams:
@@ -73,6 +105,17 @@ def preconditioned_step(preconditioner: Array) -> LinearAttentionParams:
     return LinearAttentionParams(value=zeros.at[state, inputs].set(-preconditioner), key_query=key_query)
 
 
+def preconditioner(params: LinearAttentionParams) -> Array:
+    """The matrix P (d, d) by which any weights multiply X^T y / n in the step from the state zero.
+
+    With V and W in the blocks (inputs x, target y, state w, flag f), P = V_wx W_yf + V_wy W_xf^T. The step has further terms,
+    quadratic in the inputs or in the targets, that trained weights lack; for :func:`preconditioned_step` this is its argument.
+    """
+    inputs, target, state, flag = blocks((params.value.shape[0] - 2) // 2)
+    own = params.value[state, inputs] * params.key_query[target, flag]
+    return own + jnp.outer(params.value[state, target], params.key_query[inputs, flag])
+
+
 def apply(params: LinearAttentionParams, tokens: Array, num_examples: int) -> Array:
     """Forward pass f(Z) of the full token matrix.
 
@@ -91,6 +134,45 @@ def apply(params: LinearAttentionParams, tokens: Array, num_examples: int) -> Ar
     num_examples = _check.integer("num_examples", num_examples, minimum=1)
     scores = tokens.T @ params.key_query @ tokens  # (l, l)
     return tokens + params.value @ tokens @ scores / num_examples
+
+
+def loop(params: LinearAttentionParams, tokens: Array, num_examples: int, *, num_loops: int) -> Array:
+    """The looped transformer f(f(..f(Z))): the same layer applied ``num_loops`` times to the full token matrix.
+
+    With the weights of :func:`gradient_step` the state takes ``num_loops`` gradient steps, and the examples stay as they are.
+
+    Args:
+        params: weights.
+        tokens: Z, shape (e, l).
+        num_examples: n, the number of example columns.
+        num_loops: how many times, at least 1.
+
+    Returns:
+        Tokens, shape (e, l).
+
+    Raises:
+        ValueError: as in :func:`apply`, or num_loops is not a positive integer.
+
+    Source: Giannou et al., "Looped transformers as programmable computers" (2023).
+    """
+    num_loops = _check.integer("num_loops", num_loops, minimum=1)
+    return jax.lax.fori_loop(0, num_loops, lambda _, tokens: apply(params, tokens, num_examples), tokens)
+
+
+def next_states(params: LinearAttentionParams, config: LinearAttentionConfig, context: Context, states: Array) -> Array:
+    """What follows each of the ``states`` (T, d), every one read alone with its context: shape (T, d).
+
+    Raises:
+        ValueError: a shape is wrong.
+    """
+    _check.shape("states", states, (None, config.dim))
+    examples = context_tokens(context)
+
+    def follow(state):
+        tokens = jnp.concatenate([examples, state_token(state)[:, None]], axis=1)
+        return read_state(loop(params, tokens, context.targets.size, num_loops=config.num_loops)[:, -1])
+
+    return jax.vmap(follow)(states)
 
 
 def cache_tokens(params: LinearAttentionParams, tokens: Array) -> KeyValueCache:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -39,6 +40,7 @@ def sweep(
     *,
     num_tasks: int,
     reused_axes: Mapping[str, ArrayLike] | None = None,
+    params: Any = None,
     chunk_size: int = 256,
     progress: Callable[[int], None] = lambda _: None,
 ) -> SweepResult:
@@ -56,6 +58,8 @@ def sweep(
         num_tasks: number of independent tasks.
         reused_axes: names and values of the dimensions of what ``measure`` returns (for example every number of steps
             from one rollout); they become the last dimensions of the result.
+        params: with a tree of arrays, such as a model's weights, ``measure(key_i, params, **point)`` is averaged; other values
+            of the same shapes compile nothing anew.
         chunk_size: number of tasks evaluated together.
         progress: called with the number of tasks done after each chunk.
 
@@ -99,7 +103,7 @@ def sweep(
     for first in range(0, num_tasks, chunk_size):
         # The last chunk repeats its last task up to the full size, so that one compiled function serves all chunks.
         tasks = np.minimum(np.arange(first, first + chunk_size), num_tasks - 1)
-        values = np.asarray(evaluate(key, tasks, list(grid.values())))[: num_tasks - first]
+        values = np.asarray(evaluate(key, tasks, list(grid.values()), params))[: num_tasks - first]
         if values.shape[1:] != shape:
             raise ValueError(
                 f"measure must return shape {shape[len(grid) :]} as reused_axes says, got {values.shape[1 + len(grid) :]}"
@@ -115,9 +119,11 @@ def sweep(
 def _compiled(measure: Callable[..., Array], names: Sequence[str]) -> Callable[..., Array]:
     """`measure` over a chunk of task indices and the grid, with the grid's dimensions in the order of `names`."""
 
-    def one_task(key, task, values):
+    def one_task(key, task, values, params):
+        given = () if params is None else (params,)
+
         def at(*point):
-            measured = measure(jax.random.fold_in(key, task), **dict(zip(names, point, strict=True)))
+            measured = measure(jax.random.fold_in(key, task), *given, **dict(zip(names, point, strict=True)))
             if not isinstance(measured, jax.Array | np.ndarray | float):
                 raise ValueError(f"measure must return one array, got {type(measured).__name__}")
             return measured
@@ -126,7 +132,7 @@ def _compiled(measure: Callable[..., Array], names: Sequence[str]) -> Callable[.
             at = jax.vmap(at, in_axes=[0 if position == other else None for other in range(len(names))])
         return at(*values)
 
-    return jax.jit(jax.vmap(one_task, in_axes=(None, 0, None)))
+    return jax.jit(jax.vmap(one_task, in_axes=(None, 0, None, None)))
 
 
 def _axis(name: str, values: ArrayLike) -> np.ndarray:

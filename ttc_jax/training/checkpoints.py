@@ -1,0 +1,164 @@
+"""Checkpoints of a training in a folder: whose they are, where it stands, and whether what is read is what was written.
+
+``checkpoint.json`` names the newest checkpoint and has the hash of each of its files; it is replaced when they are complete.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+NUMERICS = 1
+"""Raised when a change of this package changes the numbers of a training."""
+INDEX = "checkpoint.json"
+
+
+def description(config: Any, keys: Array, label_noise_std: Any) -> dict[str, Any]:
+    """Everything that determines the numbers of a training but the device's rounding, as plain values."""
+    plain = {
+        "config": _plain(config),
+        "keys": np.asarray(jax.random.key_data(keys)).tolist(),
+        "generator": str(jax.random.key_impl(keys)),
+        "label_noise_std": np.asarray(label_noise_std, np.float32).tolist(),
+        "dtype": str(jax.numpy.result_type(float)),
+        "numerics": NUMERICS,
+        "versions": {package: importlib.metadata.version(package) for package in ("jax", "flax", "optax")},
+    }
+    return json.loads(json.dumps(plain))
+
+
+def fingerprint(config: Any, keys: Array, *, label_noise_std: Any = 0.0) -> str:
+    """Name of a training: a hash of its configuration, keys, noise levels and dtype, the same in every session.
+
+    Args:
+        config: a ``TrainingConfig``.
+        keys: typed keys, one a model, shape (m,).
+        label_noise_std: one number or one a model.
+    """
+    noises = np.broadcast_to(np.asarray(label_noise_std, np.float32), np.shape(keys))
+    text = json.dumps(description(config, keys, noises), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class CheckpointError(ValueError):
+    """A folder that cannot be written, or holds another training's checkpoint or a damaged one; the message says which."""
+
+
+class Checkpoints:
+    """The checkpoints of one training in its folder; only the newest is kept.
+
+    Used as a context, within which no other process has the folder: a second one waits until the first is done.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path | str, config: Any, keys: Array, label_noise_std: Array):
+        import filelock
+        import orbax.checkpoint  # takes a second to import
+
+        self._store = orbax.checkpoint.PyTreeCheckpointer()
+        self._folder = Path(folder).expanduser().absolute()
+        self._own = description(config, keys, label_noise_std)
+        self._lock = filelock.FileLock(self._folder / ".lock")
+        self._last: Path | None = None  # the checkpoint that the index names
+
+    def __enter__(self) -> Checkpoints:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except OSError as error:
+            raise CheckpointError(f"folder must be one that can be written, got {self._folder} ({error.strerror})") from error
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._lock.release()
+
+    def newest(self, like: Any) -> Any | None:
+        """The last tree written, with NumPy leaves in the structure of ``like``; None if there is none.
+
+        Raises:
+            CheckpointError: it is another training's, or damaged.
+        """
+        if not (self._folder / INDEX).exists():
+            return None
+        try:
+            index = json.loads((self._folder / INDEX).read_text())
+            found, files, place = dict(index["training"]), dict(index["files"]), self._folder / index["place"]
+        except (ValueError, LookupError, TypeError, OSError) as error:
+            raise CheckpointError(self._damaged(INDEX)) from error
+        if different := _differences(found, self._own):
+            raise CheckpointError(f"folder must hold checkpoints of this training, got {self._folder}, whose {different}")
+        # A damaged file is found here: the reader would say it in thousands of lines.
+        hashes = _hashes(place)
+        for name in sorted(files | hashes):
+            if files.get(name) != hashes.get(name):
+                raise CheckpointError(self._damaged(f"{index['place']}/{name}"))
+        self._last = place
+        leaves = self._store.restore(place)
+        if len(leaves) != len(jax.tree.leaves(like)):
+            raise CheckpointError(self._damaged(INDEX))
+        return jax.tree.unflatten(jax.tree.structure(like), [np.asarray(leaves[name]) for name in sorted(leaves)])
+
+    def write(self, step: int, tree: Any) -> None:
+        """Keep a tree as that of a step in place of the last one; complete, or as if it had not been tried.
+
+        Raises:
+            CheckpointError: it cannot be written, for want of room say; the last one is kept.
+        """
+        place = self._folder / f"weights-at-step-{step}"
+        leaves = {f"leaf-{number:05d}": np.asarray(leaf) for number, leaf in enumerate(jax.tree.leaves(tree))}
+        last = self._last
+        try:
+            self._store.save(place, leaves, force=True)
+            index = {"training": self._own, "place": place.name, "files": _hashes(place)}
+            unfinished = self._folder / f".{INDEX}"
+            unfinished.write_text(json.dumps(index, indent=1))
+            os.replace(unfinished, self._folder / INDEX)
+        except OSError as error:
+            raise CheckpointError(f"folder must be one that can be written, got {self._folder} ({error.strerror})") from error
+        self._last = place
+        if last is not None and last != place:
+            shutil.rmtree(last, ignore_errors=True)
+
+    def _damaged(self, name: str) -> str:
+        return f"folder must hold an intact checkpoint, got {self._folder}, whose {name} is damaged; remove it to train anew"
+
+
+def _hashes(place: Path) -> dict[str, str]:
+    """Hash of every file below a folder, by its name there."""
+    files = sorted(path for path in place.rglob("*") if path.is_file())
+    return {str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _differences(found: dict[str, Any], own: dict[str, Any]) -> str:
+    """What differs between two descriptions, in words; empty if nothing does."""
+    flat = [dict(_flat(description)) for description in (found, own)]
+    names = [name for name in flat[0] | flat[1] if flat[0].get(name) != flat[1].get(name)]
+    return ", ".join(f"{name} is {flat[0].get(name)} instead of {flat[1].get(name)}" for name in names)
+
+
+def _flat(values: Any, prefix: str = "") -> Any:
+    if isinstance(values, dict):
+        for name, value in values.items():
+            yield from _flat(value, f"{prefix}.{name}".removeprefix(".").removeprefix("config."))
+    else:
+        yield prefix, values
+
+
+def _plain(value: Any) -> Any:
+    """A dataclass of dataclasses as plain values, with the name of each kind."""
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"kind": type(value).__name__, **fields}
+    return list(value) if isinstance(value, tuple) else value
