@@ -197,6 +197,13 @@ def check_plain(name: str, value: Any) -> Any:
     return value
 
 
+def check_sizes(**sizes: tuple[Any, int]) -> None:
+    """ValueError unless every named (value, minimum) is one plain whole number of at least its minimum."""
+    for name, (value, minimum) in sizes.items():
+        check_shape(name, check_plain(name, value), ())
+        check_count(name, value, minimum=minimum)
+
+
 def check_probabilities(name: str, value: Any) -> None:
     """ValueError unless ``value``, one dimension, lists probabilities that sum to one."""
     check_shape(name, value, (None,))

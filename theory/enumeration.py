@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_count, check_plain, check_real, check_shape, evaluate
+from theory._evaluate import check_count, check_plain, check_real, check_shape, check_sizes, evaluate
 from theory._sampler import Link, check_sampler, prob_of_high
 from theory.answers import best_value
 from theory.bayes import LARGEST_ENUMERATION, is_high_of_all
@@ -161,10 +161,8 @@ def expected_answer_errors(
         >>> errors.mean.round(2).tolist()
         [[0.27, 0.13], [0.27, 0.02]]
     """
-    sizes = {"dim": (dim, 1), "num_examples": (num_examples, 1), "num_contexts": (num_contexts, 8), "seed": (seed, 0)}
-    for name, (value, minimum) in {**sizes, "num_steps": (num_steps, 1)}.items():
-        check_shape(name, check_plain(name, value), ())
-        check_count(name, value, minimum=minimum)
+    check_sizes(dim=(dim, 1), num_examples=(num_examples, 1), num_contexts=(num_contexts, 8), seed=(seed, 0))
+    check_sizes(num_steps=(num_steps, 1))
     _check_dim(int(dim), "dim must be at most")
     numbers = np.atleast_1d(check_plain("num_candidates", num_candidates))
     check_count("num_candidates", numbers if numbers.size else 0, minimum=1)

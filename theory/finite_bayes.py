@@ -6,7 +6,7 @@ ones is enumerated.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jax import Array
 from jax.scipy.special import xlogy
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_broadcast, check_count, check_plain, check_real, check_shape, check_values, evaluate
+from theory._evaluate import check_broadcast, check_count, check_plain, check_real, check_sizes, check_values, evaluate
 from theory.bayes import LARGEST_ENUMERATION, enumerate_posterior
 from theory.contexts import Estimate
 from theory.voting import majority
@@ -73,7 +73,7 @@ def expected_ridge_risk(
         >>> risk.mean.round(2).tolist(), bool(risk.standard_error.max() < 0.001)
         ([0.19, 0.43], True)
     """
-    _check_draws(dim, num_examples, num_contexts, seed)
+    check_sizes(dim=(dim, 1), num_examples=(num_examples, 1), num_contexts=(num_contexts, 8), seed=(seed, 0))
     signal_var = 1 / dim if signal_var is None else signal_var
     for name, value in {"label_noise_std": label_noise_std, "signal_var": signal_var}.items():
         check_real(name, value, minimum=0.0, open_ends=True)
@@ -128,7 +128,7 @@ def expected_binary_bayes(
         >>> float(limits.bit_error.mean.round(2)), limits.vote_error.mean.round(2).tolist()
         (0.12, [0.17, 0.12])
     """
-    _check_draws(dim, num_examples, num_contexts, seed)
+    check_sizes(dim=(dim, 1), num_examples=(num_examples, 1), num_contexts=(num_contexts, 8), seed=(seed, 0))
     if dim > LARGEST_ENUMERATION:
         raise ValueError(f"dim must be at most {LARGEST_ENUMERATION} to enumerate all coefficients, got {dim}")
     check_real("label_noise_std", label_noise_std, minimum=0.0, open_ends=True)
@@ -146,13 +146,6 @@ def expected_binary_bayes(
     )
     static = {"numbers": tuple(map(int, numbers))}
     return evaluate(_binary_formula, *draws, *scalars.values(), core_dims=(3, 2, 2), **static)
-
-
-def _check_draws(dim: Any, num_examples: Any, num_contexts: Any, seed: Any) -> None:
-    sizes = {"dim": (dim, 1), "num_examples": (num_examples, 1), "num_contexts": (num_contexts, 8), "seed": (seed, 0)}
-    for name, (value, minimum) in sizes.items():
-        check_shape(name, check_plain(name, value), ())
-        check_count(name, value, minimum=minimum)
 
 
 def _averaged(values: Array) -> Estimate:

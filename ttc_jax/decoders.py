@@ -2,7 +2,8 @@
 
 Three decoders take the same gradient step and give the same chain for the same key: :func:`full_attention` (the transformer
 reads the whole token matrix at every step; the reference), :func:`cached_attention` (the same transformer with cached keys and
-values) and :func:`gram` (the d x d recursion). Two are made of trained weights: :func:`looped_attention` and :func:`gpt`.
+values) and :func:`gram` (the d x d recursion). Two are made of trained weights, :func:`looped_attention`
+and :func:`gpt`; :func:`preconditioned` takes a step with a matrix for a step size.
 """
 
 from __future__ import annotations

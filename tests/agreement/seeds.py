@@ -17,6 +17,11 @@ def main(names: list[str]) -> int:
         one = studies.load(name)
         verdicts = [agreement.judge(study.run(one, one.presets["quick"], seed)) for seed in SEEDS]
         failures += sum(verdict.outcome not in ("agrees", "measured") for verdict in verdicts)
+        if verdicts[0].reference:
+            gaps = [gap["relative"] for verdict in verdicts for gap in verdict.gaps.values()]
+            words = f"{min(gaps):.1%} to {max(gaps):.1%} above the {verdicts[0].reference}"
+            print(f"| {name} | {verdicts[0].num_points} | {words} | |", flush=True)
+            continue
         largest = max(verdict.largest_z for verdict in verdicts)
         z, control = min((z, control) for verdict in verdicts for control, z in verdict.controls.items())
         threshold = f"{verdicts[0].threshold:.2f}"
