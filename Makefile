@@ -27,11 +27,7 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 benchmark: $(VENV)/installed
-	$(BIN)/python -m benchmarks.candidates
-	$(BIN)/python -m benchmarks.selection
-	$(BIN)/python -m benchmarks.covariance
-	$(BIN)/python -m benchmarks.binary
-	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) results .mypy_cache .pytest_cache .ruff_cache

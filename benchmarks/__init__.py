@@ -1,1 +1,1 @@
-"""Timings beside what a user would do instead; run with ``python -m benchmarks.<name>``."""
+"""Timings beside what a user would do instead; ``python -m benchmarks`` runs all and writes one page."""

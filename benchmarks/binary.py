@@ -1,8 +1,9 @@
-"""Binary chains beside plain matrix products, and their predictions: ``python -m benchmarks.binary``."""
+"""Binary chains beside plain matrix products, and their predictions."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 
 import theory
 import ttc_jax
-from benchmarks.timing import host, medians, print_table
+from benchmarks.timing import Table, host, medians, ratios
 from ttc_jax import decoders
 from ttc_jax.models import linear_attention
 
@@ -20,8 +21,8 @@ SMALL, SMALL_TASKS = 12, 1000
 CHAIN = {"step_size": 0.6, "label_noise_std": np.sqrt(250.0), "inverse_temperature": 2.0}
 
 
-def main() -> None:
-    """Print the tables."""
+def tables() -> Iterator[Table]:
+    """The chains, then the predictions."""
     config = ttc_jax.TaskConfig(DIM, EXAMPLES, prior=ttc_jax.BinaryPrior())
     tasks = jax.lax.map(
         lambda key: ttc_jax.sample_task(key, config, label_noise_std=CHAIN["label_noise_std"]),
@@ -60,7 +61,7 @@ def main() -> None:
     for name, decoder in forms.items():
         rows[name] = functools.partial(lambda run: host(run(keys, tasks.context)), chains(decoder))
     title = f"{TASKS} tasks, d = {DIM}, n = {EXAMPLES}, T = {STEPS}, N = {CANDIDATES}, fed-back binary samples"
-    print_table(title, medians(rows, repeats=3), "plain matrix products of the same shapes")
+    yield ratios(title, medians(rows, repeats=3), "plain matrix products of the same shapes")
 
     draw = np.random.default_rng(0)
     small = draw.normal(size=(SMALL_TASKS, 2 * SMALL, SMALL)).astype(np.float32)
@@ -72,8 +73,8 @@ def main() -> None:
     posterior = jax.jit(functools.partial(jax.lax.map, chance, batch_size=32))
     curve = functools.partial(theory.sampled_chain, DIM, EXAMPLES, **CHAIN, num_steps=STEPS)
     answers = np.array([0.012, *np.full(99, 0.988 / 99)])
-    print_table(
-        "predictions",
+    yield ratios(
+        "Predictions",
         medians(
             {
                 "sampled_chain, T = 20, 100 000 coefficients": curve,
@@ -89,7 +90,3 @@ def main() -> None:
         ),
         "sampled_chain, T = 20, 100 000 coefficients",
     )
-
-
-if __name__ == "__main__":
-    main()

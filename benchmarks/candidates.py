@@ -1,18 +1,14 @@
-"""Candidates and sweeps beside NumPy and PyTorch: ``python -m benchmarks.candidates``.
+"""Candidates and sweeps beside NumPy and PyTorch.
 
 W1: 1024 tasks, d = 20, n = 40, T = 20 steps, N = 32 candidates, step size .4, label noise .5, decoding noise .05, float32;
 draws the tasks and reports the risk of one candidate, of the mean, and of the best by context loss.
+
 W2: the same at T = 1..20, N = 1, 2, .. 32 and 8 decoding noises, means only.
 """
 
 from __future__ import annotations
 
-import argparse
-import platform
-import resource
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -21,7 +17,7 @@ import numpy as np
 
 import theory
 import ttc_jax
-from benchmarks.timing import host, medians, print_table
+from benchmarks.timing import NO_TORCH, Table, host, medians, ratios, torch_is_here
 from ttc_jax import aggregation, decoders, verifiers
 from ttc_jax.models import linear_attention
 from ttc_jax.normals import standard_normal
@@ -35,55 +31,86 @@ CONFIG = ttc_jax.TaskConfig(DIM, EXAMPLES)
 KEY = jax.random.key(0)
 
 
-def numpy_gram() -> list[float]:
-    """Batched NumPy with precomputed Gram matrices."""
+def numpy_chains(num_tasks: int) -> tuple[np.ndarray, ...]:
+    """Batched NumPy with precomputed Gram matrices: inputs, targets, coefficients and candidates."""
     draw = np.random.default_rng(0)
 
     def normal(*shape):
         return draw.standard_normal(shape, dtype=np.float32)
 
-    inputs, coefficients = normal(TASKS, EXAMPLES, DIM), normal(TASKS, DIM, 1) / np.float32(DIM**0.5)
-    targets = inputs @ coefficients + np.float32(LABEL_NOISE) * normal(TASKS, EXAMPLES, 1)
+    inputs, coefficients = normal(num_tasks, EXAMPLES, DIM), normal(num_tasks, DIM, 1) / np.float32(DIM**0.5)
+    targets = inputs @ coefficients + np.float32(LABEL_NOISE) * normal(num_tasks, EXAMPLES, 1)
     contraction = np.eye(DIM, dtype=np.float32) - np.float32(STEP_SIZE / EXAMPLES) * (inputs.mT @ inputs)
     drift = np.float32(STEP_SIZE / EXAMPLES) * (inputs.mT @ targets).mT
-    states = np.zeros((TASKS, CANDIDATES, DIM), np.float32)
+    states = np.zeros((num_tasks, CANDIDATES, DIM), np.float32)
     for _ in range(STEPS):
-        states = states @ contraction + drift + np.float32(DECODING_NOISE) * normal(TASKS, CANDIDATES, DIM)
+        states = states @ contraction + drift + np.float32(DECODING_NOISE) * normal(num_tasks, CANDIDATES, DIM)
+    return inputs, targets, coefficients, states
+
+
+def torch_chains(num_tasks: int) -> tuple[Any, ...]:
+    """The same in PyTorch."""
+    import torch
+
+    inputs, coefficients = torch.randn(num_tasks, EXAMPLES, DIM), torch.randn(num_tasks, DIM, 1) / DIM**0.5
+    targets = inputs @ coefficients + LABEL_NOISE * torch.randn(num_tasks, EXAMPLES, 1)
+    contraction = torch.eye(DIM) - STEP_SIZE / EXAMPLES * (inputs.mT @ inputs)
+    drift = (STEP_SIZE / EXAMPLES * (inputs.mT @ targets)).mT
+    states = torch.zeros(num_tasks, CANDIDATES, DIM)
+    for _ in range(STEPS):
+        noisy_drift = torch.randn(num_tasks, CANDIDATES, DIM).mul_(DECODING_NOISE).add_(drift)
+        states = torch.baddbmm(noisy_drift, states, contraction)
+    return inputs, targets, coefficients, states
+
+
+def risks_of_means(coefficients: Any, states: Any) -> Any:
+    """Risk of the mean of every task's candidates, for arrays of NumPy and PyTorch."""
+    return ((states.mean(1) - coefficients[..., 0]) ** 2).sum(-1)
+
+
+def numpy_gram() -> list[float]:
+    """W1 by NumPy."""
+    inputs, targets, coefficients, states = numpy_chains(TASKS)
     risks = ((states - coefficients.mT) ** 2).sum(-1)
     losses = ((inputs @ states.mT - targets) ** 2).sum(1)
     best = np.take_along_axis(risks, losses.argmin(1, keepdims=True), 1)
-    return [risks[:, 0].mean(), ((states.mean(1) - coefficients[..., 0]) ** 2).sum(-1).mean(), best.mean()]
+    return [float(values.mean()) for values in (risks[:, 0], risks_of_means(coefficients, states), best)]
 
 
 def torch_gram() -> list[float]:
-    """Batched PyTorch with precomputed Gram matrices, two threads."""
-    import torch
-
-    inputs, coefficients = torch.randn(TASKS, EXAMPLES, DIM), torch.randn(TASKS, DIM, 1) / DIM**0.5
-    targets = inputs @ coefficients + LABEL_NOISE * torch.randn(TASKS, EXAMPLES, 1)
-    contraction = torch.eye(DIM) - STEP_SIZE / EXAMPLES * (inputs.mT @ inputs)
-    drift = (STEP_SIZE / EXAMPLES * (inputs.mT @ targets)).mT
-    states = torch.zeros(TASKS, CANDIDATES, DIM)
-    for _ in range(STEPS):
-        noisy_drift = torch.randn(TASKS, CANDIDATES, DIM).mul_(DECODING_NOISE).add_(drift)
-        states = torch.baddbmm(noisy_drift, states, contraction)
+    """W1 by PyTorch."""
+    inputs, targets, coefficients, states = torch_chains(TASKS)
     risks = ((states - coefficients.mT) ** 2).sum(-1)
     losses = ((inputs @ states.mT - targets) ** 2).sum(1)
     best = risks.gather(1, losses.argmin(1, keepdim=True))
-    return [risks[:, 0].mean().item(), ((states.mean(1) - coefficients[..., 0]) ** 2).sum(-1).mean().item(), best.mean().item()]
+    return [values.mean().item() for values in (risks[:, 0], risks_of_means(coefficients, states), best)]
 
 
-def torch_normals() -> None:
+def torch_normals() -> float:
     """The decoding noise alone, by PyTorch."""
     import torch
 
     for _ in range(STEPS):
-        torch.randn(TASKS, CANDIDATES, DIM)
+        noise = torch.randn(TASKS, CANDIDATES, DIM)
+    return noise[0, 0, 0].item()
 
 
-def _task(key):
+def draw_task(key):
+    """One task of W1, and the key of its chains."""
     task_key, chain_key = jax.random.split(key)
     return ttc_jax.sample_task(task_key, CONFIG, label_noise_std=LABEL_NOISE), chain_key
+
+
+def walked(key, decoder):
+    """The candidates of one task, step by step, and the task."""
+    task, chain_key = draw_task(key)
+    return ttc_jax.sample_candidates(chain_key, task.context, decoder, **CHAINS), task
+
+
+def jumped(key):
+    """The candidates of one task from the exact law of the last state, and the task."""
+    task, chain_key = draw_task(key)
+    return ttc_jax.collapsed_candidates(chain_key, task.context, step_size=STEP_SIZE, **CHAINS), task
 
 
 def _report(candidates, task):
@@ -94,36 +121,28 @@ def _report(candidates, task):
 
 def step_by_step(key):
     """W1 on one task by the Gram recursion."""
-    return _walked(key, decoders.gram(STEP_SIZE))
+    return _report(*walked(key, decoders.gram(STEP_SIZE)))
 
 
 def through_transformer(key):
     """W1 on one task by the transformer with cached keys."""
-    return _walked(key, decoders.cached_attention(linear_attention.gradient_step(DIM, STEP_SIZE)))
-
-
-def _walked(key, decoder):
-    task, chain_key = _task(key)
-    candidates = ttc_jax.sample_candidates(chain_key, task.context, decoder, **CHAINS)
-    return _report(candidates, task)
+    return _report(*walked(key, decoders.cached_attention(linear_attention.gradient_step(DIM, STEP_SIZE))))
 
 
 def collapsed(key):
     """W1 on one task by the exact law of the last state."""
-    task, chain_key = _task(key)
-    candidates = ttc_jax.collapsed_candidates(chain_key, task.context, step_size=STEP_SIZE, **CHAINS)
-    return _report(candidates, task)
+    return _report(*jumped(key))
 
 
 def tasks_only(key):
     """The draw of the tasks alone."""
-    task, _ = _task(key)
+    task, _ = draw_task(key)
     return jnp.sum(task.context.inputs) + jnp.sum(task.context.targets)[None]
 
 
 def swept(key, decoding_noise_std):
     """W2 on one task at one decoding noise."""
-    task, chain_key = _task(key)
+    task, chain_key = draw_task(key)
     return ttc_jax.averaged_risk(
         chain_key,
         task,
@@ -134,9 +153,9 @@ def swept(key, decoding_noise_std):
     )
 
 
-def run_w1(measure, size=3):
+def run_w1(measure=step_by_step, num_tasks=TASKS, size=3):
     """Average a W1 measurement over the tasks."""
-    return ttc_jax.sweep(KEY, measure, {}, num_tasks=TASKS, reused_axes={"estimate": np.arange(size)}).mean
+    return ttc_jax.sweep(KEY, measure, {}, num_tasks=num_tasks, reused_axes={"estimate": np.arange(size)}).mean
 
 
 def run_w2(num_tasks=TASKS):
@@ -165,54 +184,33 @@ def _all_noise(keys, draw):
     return jax.vmap(one_task)(keys)
 
 
-def memory_of_sweep(num_tasks: int) -> float:
-    """Peak memory in MiB of a fresh process that runs W2 on so many tasks."""
-    code = f"from benchmarks import candidates as c; c.run_w2({num_tasks}); print(c.peak_mib())"
-    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
-
-
-def peak_mib() -> float:
-    """Peak resident memory of this process."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--memory", action="store_true", help="also the peak memory of a sweep at 1e3, 1e4 and 1e5 tasks")
-    memory = parser.parse_args().memory
-    print(f"{platform.machine()}, {jax.devices()[0].device_kind}, jax {jax.__version__}, numpy {np.__version__}")
-
+def tables() -> Iterator[Table]:
+    """W1, what it reports, W2 and the predictions."""
     keys = jax.vmap(lambda index: jax.random.fold_in(KEY, index))(jnp.arange(TASKS))
+    baseline = "PyTorch Gram" if torch_is_here() else "NumPy Gram"
     rows: dict[str, Callable[[], Any]] = {"NumPy Gram": numpy_gram}
-    baseline = "NumPy Gram"
-    try:
-        import torch
-    except ImportError:
-        print("torch is not installed: no PyTorch rows (pip install -e '.[compare]')")
-    else:
-        torch.set_num_threads(2)
-        baseline = "PyTorch Gram"
-        rows |= {baseline: torch_gram, "  normals alone, torch.randn": torch_normals}
+    if torch_is_here():
+        rows |= {baseline: torch_gram, "normals alone, torch.randn": torch_normals}
     rows |= {
-        "ttc-jax step by step": lambda: run_w1(step_by_step),
+        "ttc-jax step by step": run_w1,
         "ttc-jax collapsed": lambda: run_w1(collapsed),
         "ttc-jax through the transformer, cached keys": lambda: run_w1(through_transformer),
-        "  normals alone, jax.random.normal": lambda: host(jax_normals(keys)),
-        "  normals alone, ttc-jax": lambda: host(own_normals(keys)),
-        "  tasks alone, ttc-jax": lambda: run_w1(tasks_only, 1),
+        "normals alone, jax.random.normal": lambda: host(jax_normals(keys)),
+        "normals alone, ttc-jax": lambda: host(own_normals(keys)),
+        "tasks alone, ttc-jax": lambda: run_w1(tasks_only, size=1),
     }
-    w1 = medians(rows)
-    print_table("W1: candidates of 1024 tasks, 20 steps", w1, baseline)
-    for name in [baseline, "ttc-jax step by step", "ttc-jax collapsed"]:
-        print(f"  risks by {name}: {np.round(rows[name](), 3).tolist()} (one candidate, mean, best by context loss)")
+    note = "" if torch_is_here() else NO_TORCH
+    yield ratios("W1: candidates of 1024 tasks, 20 steps", medians(rows), baseline, note)
+    reports = [(name, *map(float, rows[name]())) for name in (baseline, "ttc-jax step by step", "ttc-jax collapsed")]
+    yield Table("W1: the risks reported", ("", "one candidate", "mean", "best by context loss"), reports)
 
-    w2 = medians({"ttc-jax step by step, W1": lambda: run_w1(step_by_step), "ttc-jax sweep, all 960 points": run_w2})
+    scale = "ttc-jax step by step, W1"
+    w2 = medians({scale: run_w1, "ttc-jax sweep, all 960 points": run_w2})
     # A loop over points simulates each (T, N, noise) anew; T steps of N chains cost T N / (20 x 32) of W1, so it is timed at
     # its mean workload and scaled.
     share = float(np.mean(SWEPT_STEPS) / STEPS * np.mean(SWEPT_CANDIDATES) / CANDIDATES)
-    w2["one run a point, 960 runs (W1 scaled)"] = share * w2["ttc-jax step by step, W1"] * 960
-    print_table("W2: 20 lengths x 6 candidate counts x 8 decoding noises, 1024 tasks", w2, "ttc-jax step by step, W1")
+    w2["one run a point, 960 runs (W1 scaled)"] = share * w2[scale] * 960
+    yield ratios("W2: 20 lengths x 6 candidate counts x 8 decoding noises, 1024 tasks", w2, scale)
 
     draw = np.random.default_rng(0)
     points = {
@@ -221,14 +219,6 @@ def main() -> None:
         "decoding_noise_std": draw.uniform(0, 0.2, 1000),
     }
     chain = {"step_size": STEP_SIZE, "label_noise_std": LABEL_NOISE}
-    seconds = medians({"theory.expected_risk": lambda: theory.expected_risk(DIM, EXAMPLES, **points, **chain)}, repeats=21)
-    print_table("Theory: 1000 points (T, N, noise)", seconds, "theory.expected_risk")
-
-    if memory:
-        print("\nPeak memory of W2, MiB, in a fresh process")
-        for num_tasks in (1_000, 10_000, 100_000):
-            print(f"{num_tasks:>9} tasks {memory_of_sweep(num_tasks):9.0f}")
-
-
-if __name__ == "__main__":
-    main()
+    name = "theory.expected_risk"
+    seconds = medians({name: lambda: theory.expected_risk(DIM, EXAMPLES, **points, **chain)}, repeats=21)
+    yield ratios("Theory: 1000 points (T, N, noise)", seconds, name)

@@ -1,18 +1,20 @@
-"""Predictions for any spectrum: ``python -m benchmarks.covariance``; fifty chain lengths, power-law inputs."""
+"""Predictions for any spectrum; fifty chain lengths, power-law inputs."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 
 import theory
-from benchmarks.timing import medians, print_table
+from benchmarks.timing import Table, medians, ratios
 
 CHAIN = {"step_size": 0.5, "label_noise_std": 0.5, "decoding_noise_std": 0.1}
 SHORT, LONG = np.arange(1, 51), np.unique(np.geomspace(1, 1000, 60).astype(int))[:50]
 
 
-def main() -> None:
-    """Print the table."""
+def tables() -> Iterator[Table]:
+    """Leading and next order, short and long chains."""
 
     def row(function, dim, lengths):
         return lambda: function(np.arange(1, dim + 1) ** -1.0, dim // 2, num_steps=lengths, **CHAIN)
@@ -26,8 +28,4 @@ def main() -> None:
             ("next order", theory.expected_risk_covariance_next_order),
         )
     }
-    print_table("theory.expected_risk_covariance, fifty chain lengths", medians(rows, repeats=3), next(iter(rows)))
-
-
-if __name__ == "__main__":
-    main()
+    yield ratios("theory.expected_risk_covariance, fifty chain lengths", medians(rows, repeats=3), next(iter(rows)))

@@ -1,20 +1,22 @@
-"""Exact best-of-N predictions: ``python -m benchmarks.selection``; d = 20, seven values of N, four verifiers."""
+"""Exact best-of-N predictions; d = 20, seven values of N, four verifiers."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import theory
-from benchmarks.timing import host, medians, print_table
+from benchmarks.timing import Table, host, medians, ratios
 
 DIM, CONTEXTS = 20, 1000
 NUMBERS = np.array([1, 4, 16, 64, 256, 512, 1024])
 
 
-def main() -> None:
-    """Print the table."""
+def tables() -> Iterator[Table]:
+    """One context, and many."""
     draw = np.random.default_rng(0)
     factors = draw.normal(size=(CONTEXTS, DIM, 2 * DIM)).astype(np.float32)
     covariances = 0.01 / DIM * factors @ factors.transpose(0, 2, 1)
@@ -31,8 +33,4 @@ def main() -> None:
     oracle = jax.jit(jax.vmap(lambda truth, covariance: one(theory.Quadratic(identity, truth), truth, covariance)))
     many = jnp.asarray(truths), jnp.asarray(covariances)
     rows = {"one context, four verifiers": four, "1000 contexts, the oracle, vmapped": lambda: host(oracle(*many))}
-    print_table("theory.best_of_n_risk, d = 20, seven values of N", medians(rows, repeats=5), "one context, four verifiers")
-
-
-if __name__ == "__main__":
-    main()
+    yield ratios("theory.best_of_n_risk, d = 20, seven values of N", medians(rows, repeats=5), "one context, four verifiers")

@@ -1,4 +1,4 @@
-"""Training beside PyTorch, and an ensemble beside one model: ``python -m benchmarks.training``.
+"""Training beside PyTorch, and an ensemble beside one model.
 
 The softmax transformer of d = 8, n = 16, 4 layers, width 64 predicts the coefficients from the context, batches of 256 tasks
 drawn on the fly, Adam with clipped gradients, float32. The ensemble has 8 such models at 8 noise levels.
@@ -7,15 +7,14 @@ drawn on the fly, Adam with clipped gradients, float32. The ensemble has 8 such 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import ttc_jax
-from benchmarks.timing import host, medians
+from benchmarks.timing import NO_TORCH, Table, host, medians, torch_is_here
 from ttc_jax import training
 from ttc_jax.models.gpt import GPTConfig
 
@@ -93,19 +92,16 @@ def torch_steps() -> Callable[[], object]:
     return run
 
 
-def main() -> None:
-    """Print the table."""
-    rows: dict[str, Any] = {"ttc-jax": ours(1), f"ttc-jax, {MODELS} models vmapped": ours(MODELS)}
-    try:
-        rows["PyTorch"] = torch_steps()
-    except ImportError:
-        print("PyTorch is not installed (extra: compare); its row is left out")
-    seconds = medians(rows, repeats=5)
-    print(f"\n{'':32}{'prompts/s':>12}{'time of one':>13}")
+def tables() -> Iterator[Table]:
+    """Prompts a second."""
+    ensemble = f"ttc-jax, {MODELS} models vmapped"
+    runs: dict[str, Callable[[], object]] = {"ttc-jax": ours(1), ensemble: ours(MODELS)}
+    if torch_is_here():
+        runs["PyTorch"] = torch_steps()
+    rows = []
+    seconds = medians(runs, repeats=5)
     for name, taken in seconds.items():
-        models = MODELS if "vmapped" in name else 1
-        print(f"{name:32}{models * BATCH * STEPS / taken:12.0f}{taken / seconds['ttc-jax']:13.2f}")
-
-
-if __name__ == "__main__":
-    main()
+        prompts = BATCH * STEPS * (MODELS if name == ensemble else 1)
+        rows.append((name, prompts / taken, taken / seconds["ttc-jax"]))
+    title = f"The softmax transformer, {STEPS} steps of {BATCH} tasks"
+    yield Table(title, ("", "prompts/s", "time of one model"), rows, "" if torch_is_here() else NO_TORCH)

@@ -86,7 +86,9 @@ def judge(dataset: xr.Dataset) -> Verdict:
     num_points = int(judged.sum())
     if num_points == 0:
         return Verdict("inconclusive", 0, float("nan"), float("nan"), {}, {})
-    threshold = NormalDist().inv_cdf(1 - FAMILY_WISE_LEVEL / (2 * num_points))
+    # A run that stopped at a look that it chose is judged as if at all of them.
+    num_tests = num_points * dataset.attrs.get("num_looks", 1)
+    threshold = NormalDist().inv_cdf(1 - FAMILY_WISE_LEVEL / (2 * num_tests))
 
     if reference := dataset.attrs.get("reference"):
         return _judge_gap(dataset, reference, threshold)
@@ -140,7 +142,8 @@ def _point(dataset: xr.Dataset, place: int) -> dict[str, Any]:
 def refuted(dataset: xr.Dataset) -> xr.DataArray:
     """Where the measurement speaks against a claim of the study beside its formula, one-sided at the same level."""
     against = dataset.get("against", xr.zeros_like(dataset["measured"]))
-    return against >= NormalDist().inv_cdf(1 - FAMILY_WISE_LEVEL / against.size)
+    num_tests = against.size * dataset.attrs.get("num_looks", 1)
+    return against >= NormalDist().inv_cdf(1 - FAMILY_WISE_LEVEL / num_tests)
 
 
 def _controls(dataset: xr.Dataset) -> dict[str, np.ndarray]:

@@ -22,6 +22,7 @@ import theory
 import ttc_jax
 from experiments import binary, choosers, figures
 from experiments.choosers import Chooser
+from experiments.engine import Engine
 from experiments.study import Measurement, Prediction, countable
 from ttc_jax import aggregation
 
@@ -56,8 +57,6 @@ class AnswersConfig:
     """Contexts over which the exact errors given a context are averaged."""
     context_seed: int = 0
     """Seed of those contexts."""
-    chunk_size: int = 512
-    """Tasks evaluated together; bounds the memory."""
 
 
 def verifiers(config: AnswersConfig) -> tuple[Chooser, ...]:
@@ -120,20 +119,18 @@ def _warnings(config: AnswersConfig, temperatures_drawn: bool) -> Iterator[str]:
 def measure(
     config: AnswersConfig,
     seed: int,
-    progress: Callable[[int], None],
+    engine: Engine,
     ways: tuple[Chooser, ...],
     measure: theory.Measure,
 ) -> Measurement:
     """Errors on axes (label_noise_std, inverse_temperature, chooser, num_candidates); one set of chains a task serves all."""
     axes = {"label_noise_std": np.sort(config.label_noise_std), "inverse_temperature": np.sort(config.inverse_temperature)}
-    result = ttc_jax.sweep(
+    result = engine.sweep(
         jax.random.key(seed),
         _measurement(config, ways, measure),
         axes,
         reused_axes={"chooser": np.arange(len(ways)), "num_candidates": numbers(config)},
         num_tasks=config.num_tasks,
-        chunk_size=config.chunk_size,
-        progress=progress,
     )
     axes |= {"chooser": np.array([way.name for way in ways]), "num_candidates": np.array(numbers(config))}
     return Measurement(axes, result.mean, result.standard_error)
@@ -190,9 +187,9 @@ def predict_bit_error(config: AnswersConfig, temperatures_drawn: bool = False) -
     return predict(config, votes_and_choices(config), "bit_error", wrong, temperatures_drawn=temperatures_drawn)
 
 
-def measure_bit_error(config: AnswersConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure_bit_error(config: AnswersConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate every point with the same tasks; the vote and the verifiers see the same candidates."""
-    return measure(config, seed, progress, votes_and_choices(config), "bit_error")
+    return measure(config, seed, engine, votes_and_choices(config), "bit_error")
 
 
 def presets(quick: AnswersConfig) -> dict[str, AnswersConfig]:

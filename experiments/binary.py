@@ -16,7 +16,8 @@ import numpy as np
 import theory
 import ttc_jax
 from experiments import extrapolation
-from experiments.study import Measurement, countable, progress_of_parts
+from experiments.engine import Engine
+from experiments.study import Measurement, countable
 from ttc_jax import decoders
 from ttc_jax.models import linear_attention
 
@@ -49,15 +50,12 @@ class BinaryConfig:
     """Seed of those coefficients."""
     decoder: Literal["cached", "gram"] = "gram"
     """Form of the chain: the Gram recursion, or the transformer with cached keys, which it equals at a ninth of the time."""
-    chunk_size: int = 8
-    """Tasks evaluated together; bounds the memory."""
 
 
 def check(config: BinaryConfig) -> None:
     """ValueError if the settings are out of range."""
-    for name, least in (("num_tasks", 2), ("chunk_size", 1)):
-        if getattr(config, name) < least:
-            raise ValueError(f"{name} must be an integer of at least {least}, got {getattr(config, name)}")
+    if config.num_tasks < 2:
+        raise ValueError(f"num_tasks must be an integer of at least 2, got {config.num_tasks}")
     for name in ("label_noise_per_coefficient", "inverse_temperature"):
         for value in np.atleast_1d(getattr(config, name)):
             if not 0 <= value < np.inf:
@@ -103,7 +101,7 @@ def predicted(config: BinaryConfig, num_candidates: tuple[int, ...] = (1,), **op
 def measure(
     config: BinaryConfig,
     seed: int,
-    progress: Callable[[int], None],
+    engine: Engine,
     measurement: Callable[[BinaryConfig, int], Callable[..., Any]],
     reused: dict[str, np.ndarray],
 ) -> Measurement:
@@ -113,15 +111,14 @@ def measure(
     """
     dims, steps = np.sort(config.dim), np.sort(config.num_steps)
     found = []
-    for part, dim in enumerate(dims):
-        result = ttc_jax.sweep(
+    engine.expect(len(dims))
+    for dim in dims:
+        result = engine.sweep(
             jax.random.fold_in(jax.random.key(seed), int(dim)),
             measurement(config, int(dim)),
             {"inverse_temperature": np.sort(config.inverse_temperature)},
             reused_axes={"num_steps": steps, **reused},
             num_tasks=config.num_tasks,
-            chunk_size=config.chunk_size,
-            progress=progress_of_parts(progress, part, len(dims), config.num_tasks),
         )
         found.append((result.mean, result.standard_error))
     mean, error = np.moveaxis(np.array(found), 1, 0)

@@ -18,6 +18,7 @@ import xarray as xr
 
 import theory
 import ttc_jax
+from experiments.engine import Engine
 from experiments.study import Measurement, Prediction
 from ttc_jax.models import linear_attention
 
@@ -57,8 +58,6 @@ class ChainConfig:
     decoder: Literal["cached", "full", "gram", "collapsed"] = "cached"
     """Form of the chain: the transformer with cached keys (memory grows with the steps), the transformer on the full token
     matrix, the Gram recursion, or last states drawn from their exact law."""
-    chunk_size: int = 64
-    """Tasks evaluated together; bounds the memory."""
 
 
 def predict(config: ChainConfig, *, drawn: tuple[str, ...] = AXES) -> Prediction:
@@ -73,8 +72,6 @@ def predict(config: ChainConfig, *, drawn: tuple[str, ...] = AXES) -> Prediction
     """
     if config.num_tasks < 2:
         raise ValueError(f"num_tasks must be an integer of at least 2, got {config.num_tasks}")
-    if config.chunk_size < 1:
-        raise ValueError(f"chunk_size must be an integer of at least 1, got {config.chunk_size}")
     axes = _axes(config)
     for name, values in axes.items():
         if len(values) == 0:
@@ -117,18 +114,16 @@ def _warnings(config: ChainConfig, axes: dict[str, np.ndarray], drawn: tuple[str
             yield f"{name} has {len(values)} values, of which the figure shows one; the data file and the verdict have all"
 
 
-def measure(config: ChainConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: ChainConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate the transformer on ``num_tasks`` tasks and average the excess risk at every grid point."""
     axes = _axes(config)
     reused = ("num_steps", "num_candidates")
-    result = ttc_jax.sweep(
+    result = engine.sweep(
         jax.random.key(seed),
         _measurement(config.dim, config.num_examples, config.decoder, *(tuple(axes[name].tolist()) for name in reused)),
         {name: values for name, values in axes.items() if name not in reused},
         reused_axes={name: axes[name] for name in reused},
         num_tasks=config.num_tasks,
-        chunk_size=config.chunk_size,
-        progress=progress,
     )
     return Measurement(result.axes, result.mean, result.standard_error)
 

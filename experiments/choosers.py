@@ -19,7 +19,8 @@ from jax import Array
 import theory
 import ttc_jax
 from experiments.chains import DIVERGENCE_LEVEL, SMALLEST_SIZE
-from experiments.study import Measurement, Prediction, progress_of_parts
+from experiments.engine import Engine
+from experiments.study import Measurement, Prediction
 from ttc_jax import aggregation, verifiers
 
 SWEPT = ("step_size", "label_noise_std", "decoding_noise_std")
@@ -104,20 +105,17 @@ def measure(
     setting: Setting,
     choosers: tuple[Chooser, ...],
     num_candidates: tuple[int, ...],
+    engine: Engine,
     *,
     num_tasks: int,
-    chunk_size: int,
-    progress: Callable[[int], None],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean excess risk and its standard error, each (choosers, num_candidates)."""
-    result = ttc_jax.sweep(
+    result = engine.sweep(
         jax.random.key(seed),
         _measurement(setting.dim, setting.num_examples, setting.num_steps, choosers, num_candidates),
         {name: [setting.chain[name]] for name in SWEPT},
         reused_axes={"chooser": np.arange(len(choosers)), "num_candidates": num_candidates},
         num_tasks=num_tasks,
-        chunk_size=chunk_size,
-        progress=progress,
     )
     return result.mean[0, 0, 0], result.standard_error[0, 0, 0]
 
@@ -154,21 +152,13 @@ def measure_all(
     settings: list[Setting],
     choosers: tuple[Chooser, ...],
     num_candidates: tuple[int, ...],
-    progress: Callable[[int], None],
+    engine: Engine,
     *,
     num_tasks: int,
-    chunk_size: int,
 ) -> Measurement:
     """Simulate the chains once for each setting, which ``axis`` names; all choosers share them."""
-    parts = [
-        measure(
-            *(seed, setting, choosers, num_candidates),
-            num_tasks=num_tasks,
-            chunk_size=chunk_size,
-            progress=progress_of_parts(progress, part, len(settings), num_tasks),
-        )
-        for part, setting in enumerate(settings)
-    ]
+    engine.expect(len(settings))
+    parts = [measure(seed, setting, choosers, num_candidates, engine, num_tasks=num_tasks) for setting in settings]
     mean, error = np.moveaxis(np.array(parts), 1, 0)
     names = np.array([chooser.name for chooser in choosers])
     return Measurement({**axis, "chooser": names, "num_candidates": np.array(num_candidates)}, mean, error)
@@ -222,7 +212,7 @@ def scores(key: Array, chooser: Chooser, candidates: Array, task: ttc_jax.Task) 
 
 def check(config: Any) -> None:
     """ValueError unless the settings that these studies share are in range and their lists hold distinct values."""
-    lowest = {"num_tasks": 2, "chunk_size": 1, "num_contexts": 8, "context_seed": 0, "num_candidates": 1}
+    lowest = {"num_tasks": 2, "num_contexts": 8, "context_seed": 0, "num_candidates": 1}
     lowest |= {"dim": 1, "num_examples": 1, "held_out_examples": 1, "num_steps": 0, "budget": 1}
     for name, minimum in lowest.items():
         for value in np.atleast_1d(getattr(config, name, minimum)):

@@ -1,8 +1,8 @@
-"""The command line: ``ttc list | run STUDY | reproduce | report DIR | doctor``.
+"""The command line: ``ttc list | run STUDY | replay STUDY | reproduce | report DIR | doctor``.
 
 Exit status: 0 if all is well, 1 if a prediction disagrees with its measurement, 2 if the input is wrong (one line says what
-is), 70 after a defect of the program, 130 after Ctrl-C. Heavy packages are imported by the commands that need them, so that
-help is instant.
+is), 70 after a defect of the program, 75 if a process was lost, 130 after Ctrl-C. Heavy packages are imported by the commands
+that need them, so that help is instant.
 """
 
 from __future__ import annotations
@@ -24,25 +24,41 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from experiments import studies
+from experiments import cache, studies, workers
 from experiments.errors import UserError
 
 _SHOW_PROGRESS_AFTER_S = 2.0
-_INTERRUPTED = "ttc: interrupted; the study under way was not written, and the same command starts it again"
+_GIVEN = "$JAX_COMPILATION_CACHE_DIR"
+_INTERRUPTED = f"ttc: interrupted; {workers.GOES_ON}"
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """Options of every run."""
+class Preset:
+    """Which run."""
 
     preset: Literal["quick", "standard", "full"] = "quick"
     """Settings to start from: quick (seconds), standard (minutes) or full (sized for an accelerator)."""
     seed: int = 0
     """Seed of all random numbers, from 0 to 2**32 - 1."""
+
+
+@dataclass(frozen=True)
+class RunOptions(Preset):
+    """Options of every run."""
+
     out: Path = Path("results")
     """Folder of results; a study writes into the folder of its name within it."""
     overwrite: bool = False
-    """Replace results that were made with other settings."""
+    """Replace results that were made with other settings; what was measured for the same sweeps is used."""
+    target_relative_error: float | None = None
+    """Double the number of tasks until every measured point has this relative standard error."""
+    max_tasks: int | None = None
+    """Where that ends at the latest; 64 times num_tasks if not given."""
+    memory_mib: int | None = None
+    """Memory of the tasks that a device evaluates together; by default 16 MiB on a CPU, a quarter of an accelerator's."""
+    processes: int | Literal["auto"] = 1
+    """Processes that share the tasks: so many on this machine, or auto for one in each slot of a cluster's job. With
+    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID set, this is one of those."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,22 @@ class List:
 @dataclass(frozen=True)
 class Run(RunOptions):
     """Simulate a study, predict it, test the agreement and draw the figure; `ttc run STUDY --help` shows its settings."""
+
+    study: tyro.conf.Positional[str] = "STUDY"
+    """Name of the study (see ttc list)."""
+
+
+@dataclass(frozen=True)
+class ReplayOptions(Preset):
+    """Options of a replay."""
+
+    task: int = 0
+    """Index of the task."""
+
+
+@dataclass(frozen=True)
+class Replay(ReplayOptions):
+    """Measure one task of a study alone, such as one that is not finite; `ttc replay STUDY --help` shows all settings."""
 
     study: tyro.conf.Positional[str] = "STUDY"
     """Name of the study (see ttc list)."""
@@ -79,6 +111,7 @@ class Doctor:
 Command = (
     Annotated[List, tyro.conf.subcommand("list")]
     | Annotated[Run, tyro.conf.subcommand("run")]
+    | Annotated[Replay, tyro.conf.subcommand("replay")]
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
@@ -109,6 +142,8 @@ def console() -> None:
     except Exception:
         traceback.print_exc()
         status = 70
+    if workers.is_worker() and status not in (0, 1):
+        os._exit(status)  # the others are not waited for
     sys.exit(status)
 
 
@@ -117,21 +152,23 @@ def _interrupt(*_: Any) -> None:
     if "experiments.results" in sys.modules:
         for folder in sys.modules["experiments.results"].unfinished:
             shutil.rmtree(folder, ignore_errors=True)
-    os.write(2, f"{_INTERRUPTED}\n".encode())
+    if not workers.is_worker():  # whose supervisor says it
+        os.write(2, f"{_INTERRUPTED}\n".encode())
     os._exit(130)
 
 
 def _dispatch(arguments: list[str]) -> int:
-    if arguments[:1] == ["run"] and not {"-h", "--help"} & set(arguments[1:2]):
+    if arguments[:1] in (["run"], ["replay"]) and not {"-h", "--help"} & set(arguments[1:2]):
         if len(arguments) < 2 or arguments[1].startswith("-"):
-            raise UserError(f"STUDY must come right after run, one of {', '.join(studies.names())}")
-        return _run(arguments[1], arguments[2:])
+            raise UserError(f"STUDY must come right after {arguments[0]}, one of {', '.join(studies.names())}")
+        of_study = {"run": _run, "replay": _replay}[arguments[0]]
+        return of_study(arguments[1], arguments)
     command = _parse(Command, "ttc", arguments)
     match command:
         case List():
             return _list()
         case Reproduce():
-            return _reproduce(command)
+            return _reproduce(command, arguments)
         case Report():
             return _report(command.dir.expanduser())
         case _:
@@ -146,45 +183,89 @@ def _list() -> int:
 
 
 def _run(name: str, arguments: list[str]) -> int:
-    study = studies.load(name)
-    program = f"ttc run {name}"
+    config, options = _settings(RunOptions, name, arguments)
+    return _in_processes(options, arguments, lambda: int(_run_one(name, config, options) == "disagrees"))
+
+
+def _settings(kind: type[Any], name: str, arguments: list[str]) -> tuple[Any, Any]:
+    """The settings of a study, and the options of a command about it, as the arguments ``command study ...`` say."""
+    study, program = studies.load(name), f"ttc {arguments[0]} {name}"
     # The preset decides the defaults of the settings, so it is read first.
-    asked = [argument for argument in arguments if argument not in ("-h", "--help")]
-    options, _ = _parse(RunOptions, program, asked, return_unknown_args=True)
-    config = study.presets[options.preset]
+    asked = [argument for argument in arguments[2:] if argument not in ("-h", "--help")]
+    preset, _ = _parse(Preset, program, asked, return_unknown_args=True)
+    config = study.presets[preset.preset]
     fields: list[Any] = [
-        ("options", Annotated[RunOptions, tyro.conf.OmitArgPrefixes]),
+        ("options", Annotated[kind, tyro.conf.OmitArgPrefixes]),
         ("config", Annotated[type(config), tyro.conf.OmitArgPrefixes], config),
     ]
     everything = make_dataclass("Everything", fields, namespace={"__doc__": study.question})
-    parsed = _parse(everything, program, arguments)
-    return int(_run_one(name, parsed.config, parsed.options) == "disagrees")
+    parsed = _parse(everything, program, arguments[2:])
+    _check_seed(parsed.options)
+    return parsed.config, parsed.options
 
 
-def _reproduce(options: RunOptions) -> int:
+def _check_seed(options: Preset) -> None:
+    if not 0 <= options.seed < 2**32:
+        raise UserError(f"seed must be an integer from 0 to 2**32 - 1, got {options.seed}")
+
+
+def _in_processes(options: RunOptions, arguments: list[str], work: Callable[[], int]) -> int:
+    """Do the work here, or have it done by workers that share it."""
+    if workers.needed(options.processes):
+        return workers.supervise(arguments, options.processes)
+    if not workers.is_worker():
+        return work()
+    workers.join()
+    from ttc_jax import ProcessError
+
+    try:
+        return work()
+    except ProcessError as error:
+        print(f"ttc: {error}; {workers.GOES_ON}", file=sys.stderr)
+        return workers.LOST
+
+
+def _reproduce(options: RunOptions, arguments: list[str]) -> int:
+    _check_seed(options)
     configs = {name: studies.load(name).presets[options.preset] for name in studies.names()}
-    verdicts = [_run_one(name, config, options) for name, config in configs.items()]
-    _report(options.out.expanduser())
-    return int("disagrees" in verdicts)
+
+    def work() -> int:
+        verdicts = [_run_one(name, config, options) for name, config in configs.items()]
+        if workers.leads():
+            _report(options.out.expanduser())
+        return int("disagrees" in verdicts)
+
+    return _in_processes(options, arguments, work)
 
 
 def _run_one(name: str, config: Any, options: RunOptions) -> str:
-    """Run one study with these settings and say how it went; returns the verdict's outcome."""
+    """Run one study with these settings and say how it went; returns the outcome, which only the first process knows."""
     import json
     from dataclasses import asdict
 
     from experiments import results
     from experiments import study as study_module
+    from experiments.engine import Engine, Execution
 
-    if not 0 <= options.seed < 2**32:
-        raise UserError(f"seed must be an integer from 0 to 2**32 - 1, got {options.seed}")
+    cache.keep_programs()
     study, folder = studies.load(name), options.out.expanduser() / name
-    for warning in study_module.check(study, config).warnings:
+    warnings = study_module.check(study, config).warnings
+    precision = options.target_relative_error, options.max_tasks, config.num_tasks
+    execution = Execution(*precision, options.memory_mib, folder / results.SWEEPS, options.overwrite)
+    _check_execution(execution)
+    if not workers.leads():
+        study_module.measure(study, config, options.seed, Engine(execution))
+        return ""
+    for warning in warnings:
         print(f"ttc: warning: {warning}", file=sys.stderr)
-    results.prepare(folder, {"study": name, "config": json.dumps(asdict(config)), "seed": options.seed}, options.overwrite)
-    with _progress(name, config.num_tasks) as progress:
-        dataset = study_module.run(study, config, options.seed, progress)
-    verdict = results.write(folder, dataset)
+    settings = {"config": json.dumps(asdict(config)), "execution": json.dumps(execution.settings())}
+    with results.claimed(folder, {"study": name, **settings, "seed": options.seed}, options.overwrite):
+        with _progress(name) as progress:
+            engine = Engine(execution, progress)
+            dataset = study_module.run(study, config, options.seed, engine)
+        verdict = results.write(folder, dataset)
+    for warning in engine.warnings:
+        print(f"ttc: warning: {warning}", file=sys.stderr)
     print(f"{name}: {verdict}; {folder}")
     if verdict.accepted_controls:
         unnoticed = ", or ".join(verdict.accepted_controls)
@@ -193,9 +274,45 @@ def _run_one(name: str, config: Any, options: RunOptions) -> str:
     return verdict.outcome
 
 
+def _check_execution(execution: Any) -> None:
+    target, most, memory = execution.target_relative_error, execution.max_tasks, execution.memory_mib
+    if target is not None and not 0 < target < float("inf"):
+        raise UserError(f"target_relative_error must be finite and above 0, got {target:g}")
+    if most is not None and target is None:
+        raise UserError(f"max_tasks must come with target_relative_error, got {most} alone")
+    if most is not None and most < execution.num_tasks:
+        raise UserError(f"max_tasks must be at least num_tasks, which is {execution.num_tasks}, got {most}")
+    if memory is not None and memory < 1:
+        raise UserError(f"memory_mib must be an integer of at least 1, got {memory}")
+
+
+def _replay(name: str, arguments: list[str]) -> int:
+    config, options = _settings(ReplayOptions, name, arguments)
+    if not 0 <= options.task < 2**31:
+        raise UserError(f"task must be an integer of at least 0 and below 2**31, got {options.task}")
+    import warnings
+
+    import numpy as np
+
+    from experiments import study as study_module
+    from experiments.engine import Replay as ReplayEngine
+
+    cache.keep_programs()
+    study, engine = studies.load(name), ReplayEngine(options.task)
+    study_module.check(study, config)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # of what the study makes of a single task
+        study_module.measure(study, config, options.seed, engine)
+    if not engine.found:
+        raise UserError(f"STUDY must measure tasks in sweeps to be replayed, got {name}")
+    for line in engine.lines():
+        print(line)
+    return 0
+
+
 @contextlib.contextmanager
-def _progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A callback that shows the share done of ``total`` and the time left, once the work has taken two seconds."""
+def _progress(description: str) -> Iterator[Callable[[float], None]]:
+    """A callback that shows the share done and the time left, once the work has taken two seconds."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -206,10 +323,10 @@ def _progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
     )
     bar = Progress(*columns, transient=True)
-    task = bar.add_task(description, total=total)
+    task = bar.add_task(description, total=1.0)
     started = time.monotonic()
 
-    def update(done: int) -> None:
+    def update(done: float) -> None:
         bar.update(task, completed=done)
         if bar.console.is_terminal and not bar.live.is_started and time.monotonic() - started > _SHOW_PROGRESS_AFTER_S:
             bar.start()
@@ -242,6 +359,8 @@ def _doctor() -> int:
     print(
         f"simulation runs on {jax.default_backend()}, in {jax.numpy.result_type(float)}; sums over tasks in float64 on the host"
     )
+    print("products of matrices in sweeps are float32 on every device, not TF32 or bfloat16")
+    print(f"trained weights are kept in {cache.weights()}, compiled programs in {cache.programs() or _GIVEN}")
     print("theory runs in float64 on the same device, whatever the session's default")
     return 0
 

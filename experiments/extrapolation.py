@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-import ttc_jax
+from experiments.engine import Engine
 from experiments.study import Measurement
 
 EXTRAPOLATED = "extrapolated"
@@ -48,7 +48,7 @@ def _at_infinity(dims: np.ndarray, mean: np.ndarray, error: np.ndarray) -> tuple
 def measure_typical(
     config: Any,
     seed: int,
-    progress: Callable[[int], None],
+    engine: Engine,
     measurement: Callable[[Any, int], Callable[..., Any]],
     swept: dict[str, np.ndarray],
     reused: dict[str, np.ndarray],
@@ -66,27 +66,22 @@ def measure_typical(
     """
     dims = np.sort(config.dim)
     found = []
-    for part, dim in enumerate(dims):
+    engine.expect(len(dims))
+    for dim in dims:
         more = (dims[-1] / dim) ** concentration
         num_runs = round(more * config.num_tasks)
-        result = ttc_jax.sweep(
+        result = engine.sweep(
             jax.random.fold_in(jax.random.key(seed), int(dim)),
             measurement(config, int(dim)),
             swept,
             reused_axes={name: np.arange(len(values)) for name, values in reused.items()},
             num_tasks=num_runs,
-            chunk_size=round(more * config.chunk_size),
-            progress=_progress(progress, part / len(dims), 1 / len(dims) / num_runs, config.num_tasks),
+            relative=False,
         )
         found.append((result.mean, result.standard_error))
     mean, error = np.moveaxis(np.array(found), 1, 0)
     logs = with_limit(dims, {**swept, **reused}, mean, error, num_dims)
     return Measurement(logs.axes, np.exp(logs.mean), np.exp(logs.mean) * logs.standard_error)
-
-
-def _progress(progress: Callable[[int], None], start: float, share: float, num_tasks: int) -> Callable[[int], None]:
-    """The callback of a sweep of which every run is a ``share`` of the whole, which counts as ``num_tasks``."""
-    return lambda done: progress(round((start + share * done) * num_tasks))
 
 
 def judged(num_dims: int, holds: np.ndarray) -> np.ndarray:

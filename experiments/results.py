@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import xarray as xr
 
 from experiments import agreement, figures, studies
@@ -16,18 +19,43 @@ from experiments.agreement import Verdict
 from experiments.errors import UserError
 
 DATA = "data.nc"
+SWEEPS = "sweeps"  # folder of what the sweeps have measured, of a finished run too
+_RUN = "run.json"  # whose that is
+_WORKSHOP = ".unfinished-"
 FILES = ("figure.png", "figure.pdf", "verdict.json", DATA)  # the data last: where it is, the run is complete
 unfinished: set[Path] = set()  # folders of files not yet in their place
 _VARIABLES = {"measured", "standard_error", "predicted", "model_error", "judged"}
 _ATTRIBUTES = {"study", "config", "seed", "warnings", "versions", "device", "wall_time_s"}
 
 
-def prepare(folder: Path, attributes: dict[str, Any], overwrite: bool) -> None:
-    """Make sure, before anything is computed, that a run may write into ``folder``.
+@contextlib.contextmanager
+def claimed(folder: Path, attributes: dict[str, Any], overwrite: bool) -> Iterator[Path]:
+    """Have ``folder`` for one run alone, having made sure that it may write there; gives the folder of its sweeps.
 
     Raises:
-        UserError: the folder cannot be written, or holds what the run would replace and ``overwrite`` is not set.
+        UserError: the folder cannot be written, another run has it, or it holds what the run would replace and ``overwrite`` is
+            not set.
     """
+    _check_writable(folder)
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise UserError(f"out must be a folder that no other run writes to, got {folder}, where one is running") from error
+    try:
+        _check_free(folder, attributes, overwrite)
+        for leftover in folder.glob(f"{_WORKSHOP}*"):  # of a run that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        sweeps = folder / SWEEPS
+        sweeps.mkdir(exist_ok=True)
+        (sweeps / f".{_RUN}").write_text(json.dumps(attributes))
+        os.replace(sweeps / f".{_RUN}", sweeps / _RUN)
+        yield sweeps
+    finally:
+        lock.release()
+
+
+def _check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -37,38 +65,65 @@ def prepare(folder: Path, attributes: dict[str, Any], overwrite: bool) -> None:
     for name in FILES:
         if (folder / name).is_dir():
             raise UserError(f"out must be a folder where {name} can be written, got {folder}, in which {name} is a folder")
+
+
+def _check_free(folder: Path, attributes: dict[str, Any], overwrite: bool) -> None:
+    """Nothing in the folder that the run would replace unasked."""
     if overwrite:
         return
     if not (folder / DATA).exists():
+        begun = _begun(folder)
+        if begun is not None and not _differences(begun, attributes):
+            return
         if foreign := [name for name in FILES if (folder / name).exists()]:
             raise UserError(
                 f"out must be a folder without other files, got {folder} with {foreign[0]}; --overwrite replaces it"
             )
+        if begun is not None and any((folder / SWEEPS).glob("*/*.chunk")):
+            _check_same(folder, begun, attributes, "unfinished run")
         return
     try:
         found = read(folder).attrs
     except UserError as error:
         raise UserError(f"{error}; add --overwrite to replace it") from error
+    _check_same(folder, found, attributes, "run")
+
+
+def _begun(folder: Path) -> dict[str, Any] | None:
+    """The settings of the run that last had the folder; None if there was none, or nobody can tell."""
+    try:
+        found = json.loads((folder / SWEEPS / _RUN).read_text())
+        _flat(found)
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return found
+
+
+def _check_same(folder: Path, found: dict[str, Any], attributes: dict[str, Any], what: str) -> None:
     if different := _differences(found, attributes):
         raise UserError(
-            f"out must be a folder without other results, got {folder}, whose run has {', '.join(different)}; "
+            f"out must be a folder without other results, got {folder}, whose {what} has {', '.join(different)}; "
             "name another --out, or add --overwrite"
         )
 
 
 def _differences(found: dict[str, Any], asked: dict[str, Any]) -> list[str]:
     """The settings in which two runs differ, with both values."""
-    flat = [{**json.loads(run["config"]), "seed": run["seed"], "study": run["study"]} for run in (found, asked)]
-    names = sorted(flat[0].keys() | flat[1].keys())
-    return [
-        f"{name} {flat[0].get(name)} instead of {flat[1].get(name)}" for name in names if flat[0].get(name) != flat[1].get(name)
-    ]
+    before, now = _flat(found), _flat(asked)
+    names = sorted(before.keys() | now.keys())
+    return [f"{name} {before.get(name)} instead of {now.get(name)}" for name in names if before.get(name) != now.get(name)]
+
+
+def _flat(run: dict[str, Any]) -> dict[str, Any]:
+    """All settings of a run by name."""
+    execution = json.loads(run.get("execution", "{}"))
+    return {**json.loads(run["config"]), **execution, "seed": int(run["seed"]), "study": run["study"]}
 
 
 def write(folder: Path, dataset: xr.Dataset) -> Verdict:
     """Judge and draw a finished run and write its files, each replaced only when all are ready."""
     study, verdict = studies.load(dataset.attrs["study"]), agreement.judge(dataset)
-    workshop = Path(tempfile.mkdtemp(dir=folder, prefix=".unfinished-"))
+    workshop = Path(tempfile.mkdtemp(dir=folder, prefix=_WORKSHOP))
     unfinished.add(workshop)
     try:
         dataset.to_netcdf(workshop / DATA, engine="h5netcdf")
@@ -84,7 +139,7 @@ def write(folder: Path, dataset: xr.Dataset) -> Verdict:
             "warnings": json.loads(dataset.attrs["warnings"]),
             "decoder": json.loads(dataset.attrs["config"]).get("decoder"),
             "config": json.loads(dataset.attrs["config"]),
-            **{name: dataset.attrs[name] for name in ("seed", "device", "wall_time_s")},
+            **{name: dataset.attrs[name] for name in ("seed", "num_tasks", "num_looks", "device", "wall_time_s")},
             "versions": json.loads(dataset.attrs["versions"]),
         }
         (workshop / "verdict.json").write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")

@@ -17,7 +17,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from experiments.engine import Engine
 from experiments.errors import UserError
+from ttc_jax import StoreError
 from ttc_jax.training import CheckpointError, DivergedError
 
 _FEWEST_EVENTS = 100
@@ -74,7 +76,7 @@ class Study:
         formula: the prediction, in matplotlib's mathtext.
         presets: settings by preset name (quick, standard, full).
         predict: settings to prediction; also the check of the settings (ValueError, one line).
-        measure: settings, seed and a progress callback (tasks done) to measurement.
+        measure: settings, seed and the engine that runs its sweeps to measurement.
         draw: labelled results to a figure.
         findings: labelled results to what they say in numbers, for the verdict.
     """
@@ -84,27 +86,23 @@ class Study:
     formula: str
     presets: Mapping[str, Any]
     predict: Callable[[Any], Prediction]
-    measure: Callable[[Any, int, Callable[[int], None]], Measurement]
+    measure: Callable[[Any, int, Engine], Measurement]
     draw: Callable[[xr.Dataset], Figure]
     findings: Callable[[xr.Dataset], dict[str, Any]] = lambda dataset: {}
 
 
-def run(study: Study, config: Any, seed: int, progress: Callable[[int], None] = lambda _: None) -> xr.Dataset:
+def run(study: Study, config: Any, seed: int, engine: Engine | None = None) -> xr.Dataset:
     """Predict and measure, side by side on named dimensions, with everything needed to repeat the run as attributes.
 
     Raises:
-        UserError: the settings are out of range, or do not fit into memory, or a training diverges or cannot be read or kept.
+        UserError: the settings are out of range, or do not fit into memory, a training diverges or cannot be read or kept, or
+            a store cannot be.
+        ProcessError: another process that shares the run stopped.
     """
     prediction = check(study, config)
+    engine = engine or Engine()
     started = time.perf_counter()
-    try:
-        measurement = study.measure(config, seed, progress)
-    except (DivergedError, CheckpointError) as error:
-        raise UserError(str(error)) from error
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" in str(error):
-            raise UserError(f"settings must fit into memory, got {_asked(error)}; lower chunk_size or the sizes") from error
-        raise
+    measurement = measure(study, config, seed, engine)
     wall_time = time.perf_counter() - started
 
     dims = tuple(measurement.axes)
@@ -131,7 +129,11 @@ def run(study: Study, config: Any, seed: int, progress: Callable[[int], None] = 
             "study": study.name,
             "config": json.dumps(dataclasses.asdict(config)),
             "seed": seed,
-            "warnings": json.dumps(prediction.warnings),
+            "warnings": json.dumps([*prediction.warnings, *engine.warnings]),
+            "execution": json.dumps(engine.execution.settings()),
+            "num_looks": engine.num_looks,
+            "num_tasks": engine.num_tasks,
+            "num_resumed": engine.num_resumed,
             "reference": prediction.reference,
             "versions": json.dumps(versions()),
             "device": device(),
@@ -140,15 +142,22 @@ def run(study: Study, config: Any, seed: int, progress: Callable[[int], None] = 
     )
 
 
+def measure(study: Study, config: Any, seed: int, engine: Engine) -> Measurement:
+    """What the study measures, with what a user can mend as a UserError."""
+    try:
+        return study.measure(config, seed, engine)
+    except (DivergedError, CheckpointError, StoreError) as error:
+        raise UserError(str(error)) from error
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            raise UserError(f"settings must fit into memory, got {_asked(error)}; lower --memory-mib or the sizes") from error
+        raise
+
+
 def _asked(error: Exception) -> str:
     """What an out-of-memory error says it could not get."""
     found = re.search(r"allocat\w* (\d+) bytes", str(error))
     return f"a request for {int(found[1]) / 2**30:.1f} GiB" if found else "a failed request"
-
-
-def progress_of_parts(progress: Callable[[int], None], part: int, parts: int, num_tasks: int) -> Callable[[int], None]:
-    """The callback of one of several equal sweeps, which together count as ``num_tasks``."""
-    return lambda done: progress((part * num_tasks + done) // parts)
 
 
 def countable(rate: np.ndarray, num_trials: int) -> np.ndarray:

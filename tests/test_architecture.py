@@ -20,7 +20,7 @@ MAY_IMPORT = {
 # Within a package a module may import only itself and modules of earlier layers.
 LAYERS = {
     "ttc_jax": [
-        {"_check"},
+        {"_check", "_folders"},
         {"normals"},
         {"tasks"},
         {"tokens", "sampling"},
@@ -34,7 +34,8 @@ LAYERS = {
     ],
     "experiments": [
         {"errors"},
-        {"figures", "agreement", "study", "trained"},
+        {"figures", "agreement", "engine", "cache", "workers"},
+        {"study", "trained"},
         {"extrapolation"},
         {"chains"},
         {"choosers", "binary"},

@@ -16,7 +16,7 @@ from ttc_jax.decoding import collapsed_candidates, rollout, rollout_candidates, 
 from ttc_jax.message_passing import message_passing
 from ttc_jax.risk import bit_error, exact_recovery, excess_risk
 from ttc_jax.sampling import BinarySampler
-from ttc_jax.sweep import SweepResult, sweep
+from ttc_jax.sweep import DamagedChunkWarning, ProcessError, StoreError, SweepResult, replay, sweep
 from ttc_jax.tasks import (
     BinaryPrior,
     Context,
@@ -35,10 +35,13 @@ __all__ = [
     "BinaryPrior",
     "BinarySampler",
     "Context",
+    "DamagedChunkWarning",
     "GaussianPrior",
     "GivenSpectrum",
     "Isotropic",
     "PowerLaw",
+    "ProcessError",
+    "StoreError",
     "SweepResult",
     "Task",
     "TaskConfig",
@@ -54,6 +57,7 @@ __all__ = [
     "excess_risk",
     "message_passing",
     "models",
+    "replay",
     "rollout",
     "rollout_candidates",
     "sample_candidates",

@@ -1,7 +1,7 @@
 """Standard normal draws: the decoding noise, which is where a simulated chain spends its time.
 
 The bits are those of JAX's own Threefry-2x32 generator, but both output words are used, the rounds are unrolled so that the
-compiler fuses them into one vectorised loop, and sine and cosine are short polynomials. `python -m benchmarks.candidates`
+compiler fuses them into one vectorised loop, and sine and cosine are short polynomials. `python -m benchmarks candidates`
 shows what that saves beside :func:`jax.random.normal`.
 """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +18,8 @@ import theory
 import ttc_jax
 from experiments import agreement, choosers, figures
 from experiments.choosers import Chooser, Setting
-from experiments.study import Measurement, Prediction, Study, progress_of_parts
+from experiments.engine import Engine
+from experiments.study import Measurement, Prediction, Study
 
 FACTORS = (0.5, 0.7, 1.0, 1.4, 2.0)
 """Chain lengths beside the predicted best one, in its units."""
@@ -49,8 +49,6 @@ class AllocationConfig:
     """Contexts over which the exact risk given a context is averaged."""
     context_seed: int = 0
     """Seed of those contexts."""
-    chunk_size: int = 256
-    """Tasks evaluated together; bounds the memory."""
 
 
 QUICK = AllocationConfig(num_tasks=4096)
@@ -128,21 +126,20 @@ def predict(config: AllocationConfig) -> Prediction:
     )
 
 
-def measure(config: AllocationConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: AllocationConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate every split, and on the same tasks and noise how much worse it is than the predicted best one."""
     lengths, numbers = splits(config)
     ways = chosen_by(config)
+    engine.expect(len(ways))
     found = []
     for place, way in enumerate(ways):
         pairs = tuple(zip(lengths[place].ravel().tolist(), numbers[place].ravel().tolist(), strict=True))
-        result = ttc_jax.sweep(
+        result = engine.sweep(
             jax.random.key(seed),
             _measurement(config.dim, config.num_examples, way, pairs, len(FACTORS)),
             {name: [value] for name, value in _swept(vars(config)).items()},
             reused_axes={"quantity": (0, 1), "pair": np.arange(len(pairs))},
             num_tasks=config.num_tasks,
-            chunk_size=config.chunk_size,
-            progress=progress_of_parts(progress, place, len(ways), config.num_tasks),
         )
         found.append((result.mean[0, 0, 0], result.standard_error[0, 0, 0]))
     shape = (2, 2, len(ways), len(config.budget), len(FACTORS))  # mean and error of risk and excess

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +16,8 @@ from matplotlib.figure import Figure
 import theory
 import ttc_jax
 from experiments import binary, extrapolation, figures
-from experiments.study import Measurement, Prediction, Study, progress_of_parts
+from experiments.engine import Engine
+from experiments.study import Measurement, Prediction, Study
 from ttc_jax import aggregation
 
 MESSAGE_PASSING = "message passing"
@@ -48,8 +48,6 @@ class BayesLimitConfig:
     """Coefficients simulated for the prediction."""
     prediction_seed: int = 0
     """Seed of those coefficients."""
-    chunk_size: int = 16
-    """Tasks evaluated together; bounds the memory."""
 
 
 QUICK = BayesLimitConfig(num_tasks=512)
@@ -127,7 +125,7 @@ def predict(config: BayesLimitConfig) -> Prediction:
 
 
 def _check(config: BayesLimitConfig) -> None:
-    for name, least in (("num_tasks", 2), ("chunk_size", 1), ("num_candidates", 1), ("num_iterations", 1), ("num_steps", 2)):
+    for name, least in (("num_tasks", 2), ("num_candidates", 1), ("num_iterations", 1), ("num_steps", 2)):
         if getattr(config, name) < least:
             raise ValueError(f"{name} must be an integer of at least {least}, got {getattr(config, name)}")
     if not 0 < config.label_noise_per_coefficient < np.inf:
@@ -141,22 +139,20 @@ def _check(config: BayesLimitConfig) -> None:
     extrapolation.check_whole(config, "examples_per_coefficient")
 
 
-def measure(config: BayesLimitConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: BayesLimitConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate every dimension with every number of examples."""
     dims, ratios, names = np.sort(config.dim), _ratios(config), decoders(config)
+    engine.expect(len(dims) * len(ratios))
     found: list[list[tuple[np.ndarray, np.ndarray]]] = []
     for dim in dims:
         found.append([])
         for ratio in ratios:
-            part = sum(map(len, found))
-            result = ttc_jax.sweep(
+            result = engine.sweep(
                 jax.random.fold_in(jax.random.key(seed), int(dim)),
                 _measurement(config, int(dim), round(dim * ratio)),
                 {"inverse_temperature": [config.inverse_temperature]},
                 reused_axes={"decoder": np.arange(len(names))},
                 num_tasks=config.num_tasks,
-                chunk_size=config.chunk_size,
-                progress=progress_of_parts(progress, part, len(dims) * len(ratios), config.num_tasks),
             )
             found[-1].append((result.mean[0], result.standard_error[0]))
     mean, error = np.moveaxis(np.array(found), (2, 3), (0, 2))  # (dim, decoder, ratio)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 
 from experiments import choosers, figures
 from experiments.choosers import Chooser, Setting
+from experiments.engine import Engine
 from experiments.study import Measurement, Prediction, Study
 
 
@@ -45,8 +45,6 @@ class BestOfNConfig:
     """Contexts over which the exact risk given a context is averaged."""
     context_seed: int = 0
     """Seed of those contexts."""
-    chunk_size: int = 256
-    """Tasks evaluated together; bounds the memory."""
 
 
 QUICK = BestOfNConfig(num_tasks=4096)
@@ -94,11 +92,11 @@ def predict(config: BestOfNConfig) -> Prediction:
     return choosers.predict_all(settings, ways, numbers, wrong, **drawn)
 
 
-def measure(config: BestOfNConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: BestOfNConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate the chains once for each dimension."""
     axis, numbers = {"dim": np.array(sorted(config.dim))}, tuple(sorted(config.num_candidates))
-    sizes = {"num_tasks": config.num_tasks, "chunk_size": config.chunk_size}
-    return choosers.measure_all(seed, axis, _settings(config), chosen_by(config), numbers, progress, **sizes)
+    asked = _settings(config), chosen_by(config), numbers
+    return choosers.measure_all(seed, axis, *asked, engine, num_tasks=config.num_tasks)
 
 
 def crossing(data: xr.Dataset, variable: str) -> float | None:

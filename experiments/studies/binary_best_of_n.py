@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 import theory
 from experiments import answers, choosers
 from experiments.answers import AnswersConfig
+from experiments.engine import Engine
 from experiments.study import Measurement, Prediction, Study
 
 QUICK = AnswersConfig(
@@ -40,9 +40,9 @@ def predict(config: AnswersConfig) -> Prediction:
     return answers.predict(config, ways, "exact_recovery", wrong)
 
 
-def measure(config: AnswersConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: AnswersConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate every noise with the same tasks."""
-    return answers.measure(config, seed, progress, answers.verifiers(config), "exact_recovery")
+    return answers.measure(config, seed, engine, answers.verifiers(config), "exact_recovery")
 
 
 def findings(data: xr.Dataset) -> dict:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
 from dataclasses import replace
 
 import jax.numpy as jnp
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 
 from experiments import binary, extrapolation, figures
 from experiments.binary import BinaryConfig
+from experiments.engine import Engine
 from experiments.study import Measurement, Prediction, Study
 
 _CHAINS = 4  # of one task, whose errors are averaged
@@ -43,9 +43,9 @@ def predict(config: BinaryConfig) -> Prediction:
     )
 
 
-def measure(config: BinaryConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: BinaryConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate every dimension; the error of a task is that of one candidate, averaged over four chains."""
-    return binary.measure(config, seed, progress, _measurement, {})
+    return binary.measure(config, seed, engine, _measurement, {})
 
 
 @functools.lru_cache(maxsize=32)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 import theory
 import ttc_jax
 from experiments import chains, extrapolation, figures
+from experiments.engine import Engine
 from experiments.study import Measurement, Prediction, Study
 from ttc_jax import decoders, training
 from ttc_jax.models import linear_attention
@@ -48,7 +48,6 @@ class ChainDepthConfig:
     """Contexts that a layer is tested on."""
     decoder: Literal["cached", "examples"] = "examples"
     """Form of the chain: steps from the examples, or the transformer with cached keys, which is slower and the same."""
-    chunk_size: int = 8
     """Layers of the largest dimension evaluated together; bounds the memory."""
 
 
@@ -105,7 +104,7 @@ def predict(config: ChainDepthConfig) -> Prediction:
 
 
 def _check(config: ChainDepthConfig) -> None:
-    for name, least in (("num_tasks", 2), ("chunk_size", 1), ("num_test_contexts", 1)):
+    for name, least in (("num_tasks", 2), ("num_test_contexts", 1)):
         if getattr(config, name) < least:
             raise ValueError(f"{name} must be an integer of at least {least}, got {getattr(config, name)}")
     if not 0 <= config.label_noise_std < np.inf:
@@ -122,12 +121,10 @@ def _check(config: ChainDepthConfig) -> None:
     extrapolation.check_whole(config, "contexts_per_coefficient")
 
 
-def measure(config: ChainDepthConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: ChainDepthConfig, seed: int, engine: Engine) -> Measurement:
     """Train and test at every dimension; a layer's contexts serve every number of them, and one rollout every depth."""
     swept, reused = {"contexts_per_coefficient": _ratios(config)}, {"num_steps": _steps(config)}
-    return extrapolation.measure_typical(
-        config, seed, progress, _measurement, swept, reused, concentration=1, num_dims=_NUM_DIMS
-    )
+    return extrapolation.measure_typical(config, seed, engine, _measurement, swept, reused, concentration=1, num_dims=_NUM_DIMS)
 
 
 @functools.lru_cache(maxsize=32)
@@ -243,7 +240,7 @@ STUDY = Study(
     presets={
         "quick": QUICK,
         "standard": replace(QUICK, num_tasks=1024, dim=(80, 160, 320)),
-        "full": replace(QUICK, num_tasks=4096, dim=(160, 320, 640), chunk_size=16),
+        "full": replace(QUICK, num_tasks=4096, dim=(160, 320, 640)),
     },
     predict=predict,
     measure=measure,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +15,8 @@ from matplotlib.figure import Figure
 import theory
 import ttc_jax
 from experiments import chains, choosers, figures
-from experiments.study import Measurement, Prediction, Study, progress_of_parts
+from experiments.engine import Engine
+from experiments.study import Measurement, Prediction, Study
 
 LEVEL = 1e-4
 """Accepted probability that a context diverges, on the scale of a formula that overestimates it."""
@@ -46,8 +46,6 @@ class CovarianceConfig:
     """Chain lengths T."""
     num_candidates: int = 4
     """Number of averaged candidates N."""
-    chunk_size: int = 128
-    """Tasks evaluated together; bounds the memory."""
 
 
 QUICK = CovarianceConfig(num_tasks=2048)
@@ -102,19 +100,18 @@ def _neglected(leading: np.ndarray, further: np.ndarray) -> np.ndarray:
     return np.abs(further) * np.minimum(np.abs(further) / np.maximum(np.abs(leading), 1e-300), 1.0)
 
 
-def measure(config: CovarianceConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: CovarianceConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate every size; its spectra share their random numbers, and one rollout serves all chain lengths."""
     exponents, sizes, steps = np.sort(config.exponent), np.sort(config.num_examples), tuple(np.sort(config.num_steps).tolist())
+    engine.expect(len(sizes))
     found = []
-    for part, size in enumerate(sizes):
-        result = ttc_jax.sweep(
+    for size in sizes:
+        result = engine.sweep(
             jax.random.key(seed),
             _measurement(config.dim, int(size), config.prior_exponent, steps, config.num_candidates),
             {"exponent": exponents, **{name: [getattr(config, name)] for name in choosers.SWEPT}},
             reused_axes={"num_steps": steps},
             num_tasks=config.num_tasks,
-            chunk_size=config.chunk_size,
-            progress=progress_of_parts(progress, part, len(sizes), config.num_tasks),
         )
         found.append((result.mean[:, 0, 0, 0], result.standard_error[:, 0, 0, 0]))
     mean, error = np.moveaxis(np.array(found), [0, 1], [2, 0])  # (exponents, sizes, steps) each

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 import theory
 import ttc_jax
 from experiments import binary, figures, trained
+from experiments.engine import Engine
 from experiments.study import Measurement, Prediction, Study, countable
 from experiments.trained import TransformerConfig
 from ttc_jax import aggregation, training
@@ -84,19 +85,17 @@ def predict(config: LearnedBinaryConfig) -> Prediction:
     )
 
 
-def measure(config: LearnedBinaryConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: LearnedBinaryConfig, seed: int, engine: Engine) -> Measurement:
     """Train all models at once; then each samples its candidates on fresh tasks, and its probabilities are checked."""
     noises, numbers = np.sort(config.label_noise_std), tuple(np.sort(config.num_candidates).tolist())
-    params, progress = trained.weights(seed, training_config(config), noises, config.num_tasks, progress)
-    result = ttc_jax.sweep(
+    params = trained.weights(seed, training_config(config), noises, engine)
+    result = engine.sweep(
         trained.measurement_key(seed),
         _measurement(config),
         {},
         reused_axes={"label_noise_std": noises, "quantity": np.arange(len(numbers) + 1 + 3 * NUM_BINS)},
         params=params,
         num_tasks=config.num_tasks,
-        chunk_size=config.chunk_size,
-        progress=progress,
     )
     axes = {"label_noise_std": noises, "num_candidates": np.array(numbers)}
     votes = slice(0, len(numbers))

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 import theory
 import ttc_jax
 from experiments import figures, trained
+from experiments.engine import Engine
 from experiments.study import Measurement, Prediction, Study
 from experiments.trained import TransformerConfig
 from ttc_jax import training
@@ -46,7 +47,7 @@ class LearnedChainConfig(TransformerConfig):
     """Standard deviation of the noise in the thoughts that it is trained on."""
 
 
-QUICK = LearnedChainConfig(num_tasks=8192, num_heads=2, chunk_size=512)
+QUICK = LearnedChainConfig(num_tasks=8192, num_heads=2)
 AXES = ("decoding_noise_std", "num_steps", "num_candidates")
 
 
@@ -94,20 +95,18 @@ def predict(config: LearnedChainConfig) -> Prediction:
     )
 
 
-def measure(config: LearnedChainConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: LearnedChainConfig, seed: int, engine: Engine) -> Measurement:
     """Train, then let the transformer read its own thoughts on fresh tasks; one rollout serves all lengths and numbers."""
     noise, axes = np.array([config.label_noise_std]), _axes(config)
-    params, progress = trained.weights(seed, training_config(config), noise, config.num_tasks, progress)
+    params = trained.weights(seed, training_config(config), noise, engine)
     asked = "num_steps", "num_candidates"
-    result = ttc_jax.sweep(
+    result = engine.sweep(
         trained.measurement_key(seed),
         _measurement(config),
         {"decoding_noise_std": axes["decoding_noise_std"]},
         reused_axes={name: axes[name] for name in asked},
         params=params,
         num_tasks=config.num_tasks,
-        chunk_size=config.chunk_size,
-        progress=progress,
     )
     return Measurement(axes, result.mean, result.standard_error)
 

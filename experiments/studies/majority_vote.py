@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 import theory
 from experiments import binary, extrapolation, figures
 from experiments.binary import BinaryConfig
+from experiments.engine import Engine
 from experiments.study import Measurement, Prediction, Study
 from ttc_jax import aggregation
 
@@ -54,9 +54,9 @@ def predict(config: BinaryConfig) -> Prediction:
     )
 
 
-def measure(config: BinaryConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: BinaryConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate every dimension; one rollout serves all numbers of candidates."""
-    return binary.measure(config, seed, progress, _measurement, {"num_candidates": np.array(_numbers(config))})
+    return binary.measure(config, seed, engine, _measurement, {"num_candidates": np.array(_numbers(config))})
 
 
 def _measurement(config: BinaryConfig, dim: int):

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 import theory
 import ttc_jax
 from experiments import figures, trained
+from experiments.engine import Engine
 from experiments.study import Measurement, Prediction, Study
 from experiments.trained import TransformerConfig
 from ttc_jax import training
@@ -69,19 +70,17 @@ def predict(config: NoiseEnsembleConfig) -> Prediction:
     )
 
 
-def measure(config: NoiseEnsembleConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: NoiseEnsembleConfig, seed: int, engine: Engine) -> Measurement:
     """Train all models at once; then each meets the same fresh tasks at its own noise."""
     noises = _noises(config)
-    params, progress = trained.weights(seed, training_config(config), noises, config.num_tasks, progress)
-    result = ttc_jax.sweep(
+    params = trained.weights(seed, training_config(config), noises, engine)
+    result = engine.sweep(
         trained.measurement_key(seed),
         _measurement(config),
         {},
         reused_axes={"label_noise_std": noises},
         params=params,
         num_tasks=config.num_tasks,
-        chunk_size=config.chunk_size,
-        progress=progress,
     )
     return Measurement(result.axes, result.mean, result.standard_error)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -12,7 +11,8 @@ from matplotlib.figure import Figure
 
 from experiments import chains, figures
 from experiments.chains import ChainConfig
-from experiments.study import Measurement, Prediction, Study, progress_of_parts
+from experiments.engine import Engine
+from experiments.study import Measurement, Prediction, Study
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,11 @@ def predict(config: OverthinkingConfig) -> Prediction:
     )
 
 
-def measure(config: OverthinkingConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: OverthinkingConfig, seed: int, engine: Engine) -> Measurement:
     """The measurements of the chain at each number of examples."""
     sizes = _sizes(config)
-    parts = [
-        chains.measure(_at(config, size), seed, progress_of_parts(progress, place, len(sizes), config.num_tasks))
-        for place, size in enumerate(sizes)
-    ]
+    engine.expect(len(sizes))
+    parts = [chains.measure(_at(config, size), seed, engine) for size in sizes]
     axes = {"num_examples": np.array(sizes), **parts[0].axes}
     return Measurement(axes, np.stack([part.mean for part in parts]), np.stack([part.standard_error for part in parts]))
 

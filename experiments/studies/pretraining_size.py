@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 
 import theory
 from experiments import extrapolation, figures
+from experiments.engine import Engine
 from experiments.study import Measurement, Prediction, Study
 from ttc_jax import training
 from ttc_jax.normals import standard_normal
@@ -44,7 +44,6 @@ class PretrainingSizeConfig:
     """Standard deviation of the noise in the targets, of which the signal has standard deviation 1."""
     test_contexts_per_weight: int = 4
     """Contexts of new tasks that a run is tested on, over d^2."""
-    chunk_size: int = 4
     """Runs of the largest dimension evaluated together; bounds the memory."""
 
 
@@ -96,7 +95,7 @@ def predict(config: PretrainingSizeConfig) -> Prediction:
 
 
 def _check(config: PretrainingSizeConfig) -> None:
-    for name, least in (("num_tasks", 2), ("chunk_size", 1), ("test_contexts_per_weight", 1)):
+    for name, least in (("num_tasks", 2), ("test_contexts_per_weight", 1)):
         if getattr(config, name) < least:
             raise ValueError(f"{name} must be an integer of at least {least}, got {getattr(config, name)}")
     if not 0 <= config.label_noise_std < np.inf:
@@ -111,11 +110,11 @@ def _check(config: PretrainingSizeConfig) -> None:
         raise ValueError("prompts_per_weight must not be 1, where the error is infinite, got 1")
 
 
-def measure(config: PretrainingSizeConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: PretrainingSizeConfig, seed: int, engine: Engine) -> Measurement:
     """Train and test at every dimension; a run's prompts serve every number of them, with its tasks chosen anew."""
     names = [*(f"{ratio:g} d" for ratio in _diversities(config)[:-1]), FRESH]
     reused = {"training_tasks": np.array(names), "prompts_per_weight": _ratios(config)}
-    return extrapolation.measure_typical(config, seed, progress, _measurement, {}, reused, concentration=2, num_dims=_NUM_DIMS)
+    return extrapolation.measure_typical(config, seed, engine, _measurement, {}, reused, concentration=2, num_dims=_NUM_DIMS)
 
 
 @functools.lru_cache(maxsize=32)
@@ -215,7 +214,7 @@ STUDY = Study(
     presets={
         "quick": QUICK,
         "standard": replace(QUICK, num_tasks=256, dim=(12, 24, 48)),
-        "full": replace(QUICK, num_tasks=1024, dim=(16, 32, 64, 128), chunk_size=8),
+        "full": replace(QUICK, num_tasks=1024, dim=(16, 32, 64, 128)),
     },
     predict=predict,
     measure=measure,

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 import theory
 import ttc_jax
 from experiments import figures, trained
+from experiments.engine import Engine
 from experiments.study import Measurement, Prediction, Study
 from ttc_jax import training
 from ttc_jax.models import linear_attention
@@ -99,13 +100,12 @@ def _predicted(config: TrainedLinearAttentionConfig, num_examples: int, lengths:
     return np.concatenate([matrix.ravel(), *risks])
 
 
-def measure(config: TrainedLinearAttentionConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: TrainedLinearAttentionConfig, seed: int, engine: Engine) -> Measurement:
     """Train every model from its own seed, read its matrix and measure its risk on tasks of its own."""
     noises = np.full(config.num_models, config.label_noise_std)
-    params, progress = trained.weights(seed, training_config(config), noises, config.num_tasks, progress)
+    params = trained.weights(seed, training_config(config), noises, engine)
     keys = jax.random.split(trained.measurement_key(seed), config.num_models)
     moments = Moments.of(np.asarray(_measurement(config)(keys, params)))
-    progress(config.num_tasks)
     return Measurement({"quantity": np.array(quantities(config))}, moments.mean, moments.standard_error)
 
 

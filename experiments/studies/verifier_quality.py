@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 
 from experiments import choosers, figures
 from experiments.choosers import Chooser, Setting
+from experiments.engine import Engine
 from experiments.study import Measurement, Prediction, Study
 
 
@@ -45,8 +45,6 @@ class VerifierQualityConfig:
     """Contexts over which the exact risk given a context is averaged."""
     context_seed: int = 0
     """Seed of those contexts."""
-    chunk_size: int = 256
-    """Tasks evaluated together; bounds the memory."""
 
 
 QUICK = VerifierQualityConfig(num_tasks=4096)
@@ -84,11 +82,11 @@ def predict(config: VerifierQualityConfig) -> Prediction:
     return choosers.predict_all(settings, ways, numbers, wrong, **drawn)
 
 
-def measure(config: VerifierQualityConfig, seed: int, progress: Callable[[int], None]) -> Measurement:
+def measure(config: VerifierQualityConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate the chains once for each label noise."""
     axis, numbers = {"label_noise_std": np.array(sorted(config.label_noise_std))}, tuple(sorted(config.num_candidates))
-    sizes = {"num_tasks": config.num_tasks, "chunk_size": config.chunk_size}
-    return choosers.measure_all(seed, axis, _settings(config), chosen_by(config), numbers, progress, **sizes)
+    asked = _settings(config), chosen_by(config), numbers
+    return choosers.measure_all(seed, axis, *asked, engine, num_tasks=config.num_tasks)
 
 
 def findings(data: xr.Dataset) -> dict:

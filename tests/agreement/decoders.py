@@ -9,6 +9,7 @@ import numpy as np
 import theory
 import ttc_jax
 from experiments import answers, choosers
+from experiments.engine import Engine
 
 CONFIG = answers.AnswersConfig(
     num_tasks=32_768,
@@ -28,7 +29,7 @@ ITERATIONS = 30
 def chains(seed: int) -> list[tuple[str, float, float, float, float]]:
     """Rows of what is made of sampled chains: name, measured, its error, predicted, its error."""
     predicted = answers.predict(CONFIG, WAYS, "bit_error", lambda single, chosen: {})
-    measured = answers.measure(CONFIG, seed, lambda done: None, WAYS, "bit_error")
+    measured = answers.measure(CONFIG, seed, Engine(), WAYS, "bit_error")
     total = sum(predicted.terms.values())
     values = [array[0, 0] for array in (measured.mean, measured.standard_error, total, predicted.model_error)]
     places = {

@@ -53,7 +53,6 @@ def test_the_floor_of_votes_is_where_the_field_is_on_the_wrong_side():
 
 BAD = [
     ({"num_tasks": 1}, "num_tasks", "1"),
-    ({"chunk_size": 0}, "chunk_size", "0"),
     ({"dim": (100,)}, "dim", "[100]"),
     ({"dim": (100, 100)}, "dim", "[100, 100]"),
     ({"num_steps": (0, 2)}, "num_steps", "0"),

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import ttc_jax
 from experiments import cli, results, studies
 from experiments.errors import UserError
-from ttc_jax.sweep import Moments
 
 SMALL = ["--num-tasks", "40", "--num-steps", "0", "3", "--decoding-noise-std", "0.1", "--num-candidates", "1", "2"]
 QUIET = [*SMALL[:3], "3", *SMALL[5:]]  # one number of steps: nothing to warn about before the verdict
@@ -76,7 +76,8 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def files(folder):
-    return sorted(path.name for path in Path(folder).iterdir())
+    """The results in a folder: what is seen of it, but for what its sweeps keep."""
+    return sorted(path.name for path in Path(folder).iterdir() if path.name != results.SWEEPS and path.name[0] != ".")
 
 
 def test_list_names_every_study_and_its_question(capsys):
@@ -196,7 +197,7 @@ def test_control_c_stops_the_command_with_one_line(tmp_path):
         assert process.returncode == 130
         (line,) = said.splitlines()
         assert line.startswith("ttc: interrupted")
-    assert not list(tmp_path.glob("averaging/*"))
+    assert files(tmp_path / "averaging") == []
 
 
 def test_a_defect_has_an_exit_status_of_its_own():
@@ -279,10 +280,10 @@ def test_report_is_one_page_without_outside_references():
 
 
 def test_interruption_writes_nothing(monkeypatch, capsys):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Moments, "of", interrupted)
+    monkeypatch.setattr(ttc_jax, "sweep", interrupted)
     assert cli.main(["run", "averaging", *QUIET]) == 130
     assert files("results/averaging") == []
     assert len(capsys.readouterr().err.splitlines()) == 1
@@ -315,7 +316,17 @@ BAD = [
     ([*RUN, "--step-size", "0"], "step_size .* 0"),
     ([*RUN, "--label-noise-std", "-0.5"], "label_noise_std .* -0.5"),
     ([*RUN, "--decoding-noise-std", "inf"], "decoding_noise_std .* inf"),
-    ([*RUN, "--chunk-size", "0"], "chunk_size .* 0"),
+    ([*RUN, "--chunk-size", "0"], "--chunk-size"),
+    ([*RUN, "--memory-mib", "0"], "memory_mib .* 0"),
+    ([*RUN, "--target-relative-error", "0"], "target_relative_error .* 0"),
+    ([*RUN, "--target-relative-error", "nan"], "target_relative_error .* nan"),
+    ([*RUN, "--max-tasks", "9000"], "max_tasks must come with target_relative_error, got 9000"),
+    ([*RUN, "--target-relative-error", "0.1", "--max-tasks", "9"], "max_tasks .* 3072, got 9"),
+    ([*RUN, "--processes", "0"], "processes .* 0"),
+    ([*RUN, "--processes", "many"], "processes .* 'many'"),
+    (["replay", "averaging", "--task", "-1"], "task .* -1"),
+    (["replay", "trained-linear-attention", *OPTIONS["trained-linear-attention"]], "sweeps .* trained-linear-attention"),
+    (["replay"], "STUDY must come right after replay"),
     ([*RUN, "--decoder", "oracle"], "'oracle'"),
     ([*RUN, "--colour", "red"], "--colour"),
     ([*RUN, "--out", "/proc/nowhere"], "out .* /proc/nowhere"),
@@ -358,7 +369,7 @@ def test_a_bug_is_not_disguised_as_bad_input(monkeypatch):
     def broken(*_, **__):
         raise ValueError("a defect of the program")
 
-    monkeypatch.setattr("experiments.chains.ttc_jax.sweep", broken)
+    monkeypatch.setattr(ttc_jax, "sweep", broken)
     with pytest.raises(ValueError, match="a defect"):
         cli.main(["run", "averaging", *SMALL])
 

@@ -82,7 +82,7 @@ def without_simulation(monkeypatch):
     def risks(size):
         return np.linspace(1.0, 0.3, size)
 
-    def measured(seed, setting, ways, numbers, **rest):
+    def measured(seed, setting, ways, numbers, engine, **rest):
         mean = np.array([risks(len(numbers)) * (1 + 0.1 * place) for place in range(len(ways))])
         return mean, 0.01 * mean
 
@@ -95,7 +95,8 @@ def without_simulation(monkeypatch):
 
     def swept(key, measure, axes, *, reused_axes, **rest):
         shape = tuple(map(len, (*axes.values(), *reused_axes.values())))
-        return SweepResult({**axes, **reused_axes}, np.full(shape, 0.5), np.full(shape, 0.01), 64)
+        mean, no_tail = np.full(shape, 0.5), np.zeros(shape)
+        return SweepResult({**axes, **reused_axes}, mean, 0.02 * mean, 64, 1, mean > 0, no_tail, no_tail + np.inf, 0, (), 0)
 
     monkeypatch.setattr(choosers, "measure", measured)
     monkeypatch.setattr(choosers, "predict", predicted)
@@ -121,7 +122,7 @@ def without_simulation(monkeypatch):
 
     monkeypatch.setattr(theory, "expected_binary_bayes", posterior)
     monkeypatch.setattr(theory, "expected_ridge_risk", ridge)
-    monkeypatch.setattr(trained, "weights", lambda seed, config, noises, num_tasks, progress: (None, progress))
+    monkeypatch.setattr(trained, "weights", lambda seed, config, noises, engine: None)
     monkeypatch.setattr(
         trained_linear_attention,
         "_measurement",

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import cli, studies, trained
+from experiments import cache, cli, studies, trained
+from experiments.engine import Engine
 from experiments.studies import learned_chain
 from tests.experiments.test_cli import OPTIONS
 
@@ -24,32 +25,30 @@ def own_cache(tmp_path, monkeypatch):
 
 def weights(seed=0, config=CONFIG, noises=NOISES):
     """Weights, and the shares of the work that were told as done."""
-    heard = []
-    params, after = trained.weights(seed, learned_chain.training_config(config), noises, 100, heard.append)
-    told = list(heard)
-    after(100)
-    assert heard[-1] == 100
+    told = []
+    engine = Engine(progress=told.append)
+    params = trained.weights(seed, learned_chain.training_config(config), noises, engine)
     return params, told
 
 
 def test_weights_are_trained_once():
     first, told = weights()
-    assert told == [20, 40, 60, 80]
+    assert told == pytest.approx([0.2, 0.4, 0.6, 0.8])
     again, told = weights()
     assert told == []
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True))
     others = [weights(seed=1), weights(config=replace(CONFIG, learning_rate=0.01)), weights(noises=NOISES + 0.1)]
     assert all(told for _, told in others)
-    assert len(list(trained.cache_folder().iterdir())) == 4
+    assert len(list(cache.weights().iterdir())) == 4
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
-    assert trained.cache_folder() == tmp_path / "cache"
+    assert cache.folder() == tmp_path / "cache"
     monkeypatch.delenv("TTC_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert trained.cache_folder() == tmp_path / "xdg" / "ttc-jax"
+    assert cache.folder() == tmp_path / "xdg" / "ttc-jax"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert trained.cache_folder() == Path.home() / ".cache" / "ttc-jax"
+    assert cache.folder() == Path.home() / ".cache" / "ttc-jax"
 
 
 def failed(arguments, capsys):
@@ -64,7 +63,7 @@ def failed(arguments, capsys):
 def test_damaged_weights_are_named(capsys):
     assert cli.main(RUN) == 0
     capsys.readouterr()
-    (folder,) = trained.cache_folder().iterdir()
+    (folder,) = cache.weights().iterdir()
     (folder / "checkpoint.json").write_text("{")
     line = failed([*RUN, "--overwrite"], capsys)
     assert str(folder) in line

@@ -1,5 +1,7 @@
 """A sweep is an average over tasks that does not depend on how they were chunked."""
 
+from statistics import NormalDist
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -8,8 +10,9 @@ import pytest
 
 import ttc_jax
 from tests.errors import assert_named
-from ttc_jax import decoders, sweep
+from ttc_jax import decoders, replay, sweep
 from ttc_jax.sweep import Moments
+from ttc_jax.sweep.summary import from_device, summarise
 
 KEY = jax.random.key(17)
 CONFIG = ttc_jax.TaskConfig(4, 8)
@@ -89,7 +92,7 @@ def test_a_measurement_is_compiled_once():
     for num_tasks, chunk_size in ((40, 16), (64, 16), (16, 300)):
         sweep(KEY, measure, {"scale": [1.0, 2.0]}, num_tasks=num_tasks, chunk_size=chunk_size)
     with pytest.raises(AssertionError, match="traced"):
-        sweep(KEY, measure, {"scale": [1.0]}, num_tasks=16, chunk_size=16)  # another shape is another program
+        sweep(KEY, measure, {"scale": [1, 2]}, num_tasks=16, chunk_size=16)  # another dtype is another program
 
 
 def test_progress_counts_tasks():
@@ -129,6 +132,155 @@ def test_moments_of_parts_are_moments_of_the_whole(rng):
     np.testing.assert_allclose(total.standard_error, values.std(0, ddof=1) / 1000**0.5, rtol=1e-8)
 
 
+def normals(key, *, scale):
+    return scale * (1 + jax.random.normal(key, (2,)))
+
+
+def test_a_summary_of_chunks_is_that_of_the_values(rng):
+    """Moments, tail and tasks that are not finite, against NumPy on all values at once; masked rows do not count."""
+    values = rng.lognormal(sigma=1.5, size=(3000, 4)).astype(np.float32)
+    values[1234, 2], values[77, 1] = np.nan, np.inf
+    total = None
+    for first in range(0, 3000, 128):
+        rows = values[np.minimum(np.arange(first, first + 128), 2999)]
+        part = from_device(jax.jit(summarise)(rows, np.arange(first, first + 128) < 3000), first, min(128, 3000 - first))
+        total = part if total is None else total.merge(part)
+    exact = values.astype(np.float64)
+    fine = [0, 3]
+    np.testing.assert_allclose(total.moments.mean[fine], exact.mean(0)[fine], rtol=1e-6)
+    np.testing.assert_allclose(total.moments.standard_error[fine], exact[:, fine].std(0, ddof=1) / 3000**0.5, rtol=1e-5)
+    assert not np.isfinite(total.moments.mean[[1, 2]]).any()
+    assert np.isnan(total.moments.standard_error[[1, 2]]).all()
+    assert (total.num_nonfinite, total.nonfinite.tolist()) == (2, [77, 1234])
+    ordered = -np.sort(-exact[:, fine], axis=0)
+    np.testing.assert_allclose(total.tail_share()[fine], ordered[:3].sum(0) / exact.sum(0)[fine], rtol=1e-6)
+    hill = 1 / np.log(ordered[:15] / ordered[15]).mean(0)
+    np.testing.assert_allclose(total.tail_index()[fine], hill, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_moments_neither_overflow_nor_cancel(rng, scale):
+    """Squares of 1e30 are beyond float32, and a scatter of 1e-3 of the mean is near its rounding."""
+    values = (scale * (1 + 1e-3 * rng.normal(size=(512, 1)))).astype(np.float32)
+    moments = from_device(jax.jit(summarise)(values, np.ones(512, bool)), 0, 512).moments
+    exact = values.astype(np.float64)
+    np.testing.assert_allclose(moments.mean, exact.mean(0), rtol=1e-9)
+    np.testing.assert_allclose(moments.standard_error, exact.std(0, ddof=1) / 512**0.5, rtol=1e-4)
+
+
+def tails(draw, num_tasks=20_000):
+    return sweep(KEY, lambda key: draw(key), {}, num_tasks=num_tasks)
+
+
+TAILS = {
+    "normal": (lambda key: jax.random.normal(key), False),
+    "exponential": (lambda key: jax.random.exponential(key), False),
+    "lognormal": (lambda key: jnp.exp(jax.random.normal(key)), False),
+    "Pareto 3": (lambda key: jax.random.pareto(key, 3.0), False),
+    "Pareto 1.2": (lambda key: jax.random.pareto(key, 1.2), True),
+    "Cauchy": (lambda key: jax.random.cauchy(key), True),
+    "rare": (lambda key: jnp.where(jax.random.uniform(key) < 2e-4, 1e6, 1.0), True),
+}
+
+
+@pytest.mark.parametrize("name", TAILS)
+def test_heavy_tails_are_flagged(name):
+    draw, heavy = TAILS[name]
+    result = tails(draw)
+    assert result.heavy_tailed == heavy
+    assert not tails(draw, 999).heavy_tailed  # too few to tell
+
+
+def test_the_tail_index_is_that_of_a_power_law():
+    for exponent in (1.0, 2.5):
+        result = tails(lambda key, exponent=exponent: jax.random.pareto(key, exponent), 100_000)
+        assert result.tail_index == pytest.approx(exponent, abs=4 * exponent / 500**0.5)
+        share = 1e-3 ** (1 - 1 / exponent)
+        assert exponent == 1.0 or result.tail_share == pytest.approx(share, rel=0.5)
+
+
+def test_tasks_that_are_not_finite_are_counted_and_can_be_replayed():
+    def sometimes(key, *, scale):
+        value = jax.random.normal(key)
+        return scale * jnp.stack([value, jnp.where(value > 1.5, jnp.nan, value)])
+
+    axes, reused = {"scale": [1.0, 2.0]}, {"kind": [0, 1]}
+    result = sweep(KEY, sometimes, axes, num_tasks=300, reused_axes=reused, chunk_size=64)
+    keys = [jax.random.fold_in(KEY, index) for index in range(300)]
+    wrong = [index for index, key in enumerate(keys) if jax.random.normal(key) > 1.5]
+    assert result.num_nonfinite == len(wrong) > 5
+    assert list(result.nonfinite_tasks) == wrong
+    np.testing.assert_array_equal(np.isnan(result.mean), [[False, True], [False, True]])
+    for task in (wrong[0], wrong[0] + 1):
+        values = replay(KEY, sometimes, axes, task=task, reused_axes=reused)
+        np.testing.assert_array_equal(np.isnan(values[:, 1]), task == wrong[0])
+        np.testing.assert_allclose(values[:, 0], np.array([1.0, 2.0]) * jax.random.normal(keys[task]), rtol=1e-6)
+    assert_named(lambda: replay(KEY, sometimes, axes, task=-1, reused_axes=reused), "task", "-1")
+
+
+def test_a_target_is_reached_at_the_first_look_that_reaches_it():
+    axes, reused = {"scale": [1.0, 3.0]}, {"place": [0, 1]}
+    result = sweep(KEY, normals, axes, num_tasks=100, reused_axes=reused, target_error=0.03)
+    looks = [100 * 2**power for power in range(7)]
+    assert result.num_looks == 7
+    assert result.num_tasks in looks
+    assert result.reached.all()
+    fixed = {look: sweep(KEY, normals, axes, num_tasks=look, reused_axes=reused) for look in looks if look <= result.num_tasks}
+    relative = {look: (one.standard_error / one.mean).max() for look, one in fixed.items()}
+    assert [look for look, error in relative.items() if error <= 0.03] == [result.num_tasks]
+    np.testing.assert_allclose(result.mean, fixed[result.num_tasks].mean, rtol=1e-6)
+    np.testing.assert_allclose(result.standard_error, fixed[result.num_tasks].standard_error, rtol=1e-5)
+
+
+def test_a_target_beyond_the_limit_is_reported_where_it_is_missed():
+    def uneven(key):
+        return jnp.stack([1 + 0.1 * jax.random.normal(key), 0.1 + jax.random.normal(key)])
+
+    result = sweep(KEY, uneven, {}, num_tasks=64, reused_axes={"place": [0, 1]}, target_error=0.02, max_tasks=1000)
+    assert result.num_tasks == 1000
+    assert result.num_looks == 5  # 64, 128, 256, 512 and 1000
+    assert result.reached.tolist() == [True, False]
+    absolute = sweep(KEY, uneven, {}, num_tasks=64, reused_axes={"place": [0, 1]}, target_error=0.06, relative=False)
+    assert absolute.num_tasks == 512
+    assert absolute.reached.all()
+
+
+def test_what_is_not_finite_is_not_waited_for():
+    result = sweep(KEY, lambda key: jnp.nan * jax.random.normal(key), {}, num_tasks=8, target_error=0.1)
+    assert result.num_tasks == 8
+    assert not result.reached
+
+
+def test_errors_are_honest_at_whichever_look_a_sweep_stops():
+    """Skewed tasks, 1500 sweeps: at 5 % divided by the looks, no more than 5 % of the means are off, wherever they stopped.
+
+    The control stops where the mean looks most wrong, and is caught at the level of a single look.
+    """
+    level, target, limit = 0.05, 0.05, 3200
+    quantiles = [NormalDist().inv_cdf(1 - level / 2 / looks) for looks in (1, 5)]
+
+    def skewed(key):
+        return jnp.exp(jax.random.normal(key) * 0.8 - 0.32)  # of mean one
+
+    looks = [200, 400, 800, 1600, 3200]
+    off, tried, stops = 0, np.zeros(2), set()
+    for index in range(1500):
+        options = {"num_tasks": 200, "target_error": target, "max_tasks": limit, "chunk_size": 200}
+        result = sweep(jax.random.fold_in(KEY, index), skewed, {}, **options)
+        assert result.num_looks == len(looks)
+        stops.add(result.num_tasks)
+        off += abs(result.mean - 1) > quantiles[1] * result.standard_error
+        if index < 300:
+            values = [sweep(jax.random.fold_in(KEY, index), skewed, {}, num_tasks=look, chunk_size=200) for look in looks]
+            worst = max(abs(one.mean - 1) / one.standard_error for one in values)
+            tried += worst > np.array(quantiles)
+    assert len(stops) > 1
+    spread = 4 * (level * (1 - level) / 1500) ** 0.5
+    assert off / 1500 < level + spread
+    assert tried[0] / 300 > level + 4 * (level * (1 - level) / 300) ** 0.5
+    assert tried[1] / 300 < level + 4 * (level * (1 - level) / 300) ** 0.5
+
+
 BAD = [
     ({"num_tasks": 0}, "num_tasks", "0"),
     ({"chunk_size": -2}, "chunk_size", "-2"),
@@ -137,6 +289,10 @@ BAD = [
     ({"axes": {"label_noise_std": [np.nan], "decoding_noise_std": [0.1]}}, "label_noise_std", "nan"),
     ({"reused_axes": {"num_steps": [0, 3]}}, "measure", "(2, 2)"),
     ({"reused_axes": {"label_noise_std": [0, 3]}}, "reused_axes", "label_noise_std"),
+    ({"target_error": 0.0}, "target_error", "0"),
+    ({"target_error": np.nan}, "target_error", "nan"),
+    ({"target_error": 0.1, "max_tasks": 3}, "max_tasks", "3"),
+    ({"max_tasks": 30}, "max_tasks", "30"),
 ]
 
 

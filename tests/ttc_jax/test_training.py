@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -246,7 +245,7 @@ def test_a_full_disk_is_said_and_the_last_checkpoint_kept(tmp_path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", full)
+        patch.setattr(os, "fsync", full)
         assert_named(lambda: training.fit(KEYS, LINEAR, label_noise_std=NOISES, folder=tmp_path), "folder", "No space left")
     whole = training.fit(KEYS, LINEAR, label_noise_std=NOISES, steps_between=4)
     assert same(whole, training.fit(KEYS, LINEAR, label_noise_std=NOISES, folder=tmp_path, steps_between=4))

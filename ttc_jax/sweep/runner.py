@@ -1,10 +1,14 @@
-"""The sweep: tasks in chunks of bounded memory, grid axes evaluated together, running moments on the host."""
+"""The sweep: tasks in chunks of bounded memory on all devices and processes, grid axes evaluated together, kept in a store."""
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,8 +16,16 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from ttc_jax import _check
-from ttc_jax.sweep.moments import Moments
+from ttc_jax import _check, _folders
+from ttc_jax.sweep import processes
+from ttc_jax.sweep.program import Inputs, Measurement, Program, compile_program, evaluate, program_digest
+from ttc_jax.sweep.store import Store, StoreError
+from ttc_jax.sweep.summary import Summary, from_device
+
+_LARGEST_TAIL_SHARE = 0.05
+_SMALLEST_TAIL_INDEX = 2.0
+_FEWEST_TASKS_OF_A_TAIL = 1000
+_PRECISIONS = ("default", "high", "highest")
 
 
 @dataclass(frozen=True)
@@ -25,12 +37,39 @@ class SweepResult:
         mean: average over tasks, float64.
         standard_error: standard error of that average over tasks, float64.
         num_tasks: number of tasks.
+        num_looks: how often a sweep with a target error may have looked at its errors to decide whether to stop, whenever it
+            did; 1 without a target. An interval or a test at level a that must hold at whichever look the sweep stopped has to
+            be made at level a / num_looks.
+        reached: where the target error is reached; everywhere without a target.
+        tail_share: share of the sum of absolute values that the largest 0.1 % of tasks hold (at most 1024 tasks).
+        tail_index: Hill's estimate of a in P(\\|x\\| > u) ~ u^-a; below 2 there is no variance.
+        num_nonfinite: number of tasks with an infinite or undefined value, which also makes the mean such.
+        nonfinite_tasks: indices of the first of them, for :func:`replay`.
+        num_resumed: tasks that were read from the store.
     """
 
     axes: dict[str, np.ndarray]
     mean: np.ndarray
     standard_error: np.ndarray
     num_tasks: int
+    num_looks: int
+    reached: np.ndarray
+    tail_share: np.ndarray
+    tail_index: np.ndarray
+    num_nonfinite: int
+    nonfinite_tasks: tuple[int, ...]
+    num_resumed: int
+
+    @property
+    def heavy_tailed(self) -> np.ndarray:
+        """Where the standard error cannot be trusted: the largest 0.1 % of at least 1000 tasks hold more than 5 % of the sum,
+        or the tail index is below 2.
+
+        Of a Gaussian's absolute values that share is 0.4 %, of an exponential law's 0.8 %, of a lognormal's with log-variance
+        one 1.8 %, of a Pareto law's of index two 3 %.
+        """
+        heavy = (self.tail_share > _LARGEST_TAIL_SHARE) | (self.tail_index < _SMALLEST_TAIL_INDEX)
+        return heavy & (self.num_tasks >= _FEWEST_TASKS_OF_A_TAIL)
 
 
 def sweep(
@@ -41,34 +80,61 @@ def sweep(
     num_tasks: int,
     reused_axes: Mapping[str, ArrayLike] | None = None,
     params: Any = None,
-    chunk_size: int = 256,
+    target_error: float | None = None,
+    relative: bool = True,
+    max_tasks: int | None = None,
+    store: Path | str | None = None,
+    overwrite: bool = False,
+    chunk_size: int | None = None,
+    memory: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    matmul_precision: str = "highest",
     progress: Callable[[int], None] = lambda _: None,
 ) -> SweepResult:
     """Average ``measure(key_i, **point)`` over tasks i, at every point of the grid spanned by ``axes``.
 
     Task i uses ``fold_in(key, i)`` at every grid point, so that the points share their random numbers, and what does not
-    depend on an axis is computed once for all of it. Chunks bound the memory and change nothing beyond rounding. Runs on the
-    host: not inside jit.
+    depend on an axis is computed once for all of it. Tasks are evaluated in chunks, one on each local device at a time, and
+    summed in float64 in the order of their indices. Chunks, devices and processes change nothing beyond rounding, interruption
+    and resumption not a bit. Runs on the host: not inside jit.
+
+    With ``jax.distributed`` initialized, every process makes the same call, has its part of the tasks, and gets the result
+    of all.
 
     Args:
         key: one typed key.
         measure: pure function of one key and of one scalar keyword argument for every name in ``axes``. It is compiled once
             for as long as the same function object is passed.
         axes: one-dimensional values of each swept argument.
-        num_tasks: number of independent tasks.
+        num_tasks: number of independent tasks, the fewest if there is a target error.
         reused_axes: names and values of the dimensions of what ``measure`` returns (for example every number of steps
             from one rollout); they become the last dimensions of the result.
         params: with a tree of arrays, such as a model's weights, ``measure(key_i, params, **point)`` is averaged; other values
             of the same shapes compile nothing anew.
-        chunk_size: number of tasks evaluated together.
-        progress: called with the number of tasks done after each chunk.
+        target_error: keep doubling the number of tasks until the standard error at every grid point is at most this, as a
+            share of the mean. The looks are at num_tasks, 2 num_tasks, 4 num_tasks, ... and max_tasks, whatever is seen.
+        relative: if not, ``target_error`` is the standard error itself, as it should be where ``measure`` is a logarithm.
+        max_tasks: where a sweep with a target error stops at the latest; 64 num_tasks if None.
+        store: folder in which completed chunks are kept, so that a sweep that was killed goes on where it stood, and one of
+            more tasks begins with those that are there. Processes share it. A chunk that is damaged is measured again, with a
+            warning (``DamagedChunkWarning``) that names it.
+        overwrite: remove chunks that are another sweep's from the store, instead of an error.
+        chunk_size: tasks evaluated together on a device; what fits into ``memory`` if None.
+        memory: bytes that a chunk may take on its device; by default 16 MiB of a CPU's, to stay in its caches, and a quarter of
+            an accelerator's. What a task needs is what the compiler says.
+        devices: local devices to use; all if None.
+        matmul_precision: of every product of matrices whose precision ``measure`` does not set itself: ``"highest"`` is
+            float32 for float32; ``"default"`` may be TF32 or bfloat16 on an accelerator.
+        progress: called with the number of tasks done after each chunk; of several processes, as if all were equally fast.
 
     Returns:
-        Means and standard errors over the grid, with dimensions ``(*axes, *reused_axes)``.
+        Means and standard errors over the grid, with dimensions ``(*axes, *reused_axes)``, and what to know of the tasks.
 
     Raises:
         ValueError: a size is not a positive integer, an axis is empty, not one-dimensional or not finite, or ``measure``
             returns another shape than ``reused_axes`` announces.
+        StoreError: the store cannot be written, is in use, or holds another sweep's chunks.
+        ProcessError: another process stopped; what is completed is in the store.
 
     Example:
         >>> def squared_error(key, noise):
@@ -76,6 +142,12 @@ def sweep(
         >>> result = sweep(jax.random.key(0), squared_error, {"noise": [1.0, 2.0]}, num_tasks=100)
         >>> bool(abs(result.mean[1] - 4 * result.mean[0]) < 1e-5)
         True
+
+        Until every mean is known to 2 %:
+
+        >>> result = sweep(jax.random.key(0), squared_error, {"noise": [1.0, 2.0]}, num_tasks=1000, target_error=0.02)
+        >>> result.num_tasks, bool((result.standard_error <= 0.02 * result.mean).all())
+        (8000, True)
 
         One rollout serves every number of steps and candidates; they are named as reused axes.
 
@@ -89,50 +161,232 @@ def sweep(
         >>> sweep(jax.random.key(0), risks, {"decoding_noise_std": [0.0, 0.1]}, num_tasks=9, reused_axes=reused).mean.shape
         (2, 3, 2)
     """
-    _check.key(key)
+    measurement, inputs, named = _checked(key, measure, axes, reused_axes, params, matmul_precision)
     num_tasks = _check.integer("num_tasks", num_tasks, minimum=1)
-    chunk_size = min(_check.integer("chunk_size", chunk_size, minimum=1), num_tasks)
+    for name, value in (("chunk_size", chunk_size), ("memory", memory)):
+        if value is not None:
+            _check.integer(name, value, minimum=1)
+    looks = _looks(num_tasks, target_error, max_tasks)
+    devices = tuple(jax.local_devices() if devices is None else devices)
+
+    share = -(-num_tasks // (processes.count() * len(devices)))
+    limits: dict[str, Any] = {"limit": share, "chunk_size": chunk_size, "memory": memory}
+    program = compile_program(measurement, inputs, devices, **limits)
+    kept = None
+    if store is not None:
+        words = f"{devices[0].device_kind} ({devices[0].platform})"
+        description, leads = _description(measurement, inputs, named), processes.index() == 0
+        kept = Store(store, description, words, leads=leads, overwrite=overwrite)
+    with _Tasks(program, kept, progress) as tasks:
+        total: Summary | None = None
+        for start, stop in itertools.pairwise([0, *looks]):
+            found = tasks.summary(start, stop)
+            total = found if total is None else total.merge(found)
+            reached = _reached(total, target_error, relative)
+            if (reached | ~np.isfinite(total.moments.mean)).all():  # what is not finite stays so
+                break
+    assert total is not None
+    return SweepResult(
+        named,
+        total.moments.mean,
+        total.moments.standard_error,
+        total.moments.num_tasks,
+        len(looks),
+        reached,
+        total.tail_share(),
+        total.tail_index(),
+        total.num_nonfinite,
+        tuple(total.nonfinite.tolist()),
+        tasks.num_resumed,
+    )
+
+
+def replay(
+    key: Array,
+    measure: Callable[..., Array],
+    axes: Mapping[str, ArrayLike],
+    *,
+    task: int,
+    reused_axes: Mapping[str, ArrayLike] | None = None,
+    params: Any = None,
+    matmul_precision: str = "highest",
+) -> np.ndarray:
+    """What one task of a sweep gave, alone: its values at every grid point, of the shape of the sweep's mean.
+
+    Args:
+        key: as given to :func:`sweep`, as are ``measure``, ``axes``, ``reused_axes``, ``params`` and ``matmul_precision``.
+        task: index of the task; its own key is ``fold_in(key, task)``.
+
+    Returns:
+        Values in the dtype of ``measure``; those of the sweep within rounding.
+
+    Raises:
+        ValueError: task is not an integer of at least 0, or one of the others is wrong.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> def share(key, noise):
+        ...     return jnp.log(noise * jax.random.normal(key))
+        >>> result = sweep(jax.random.key(0), share, {"noise": [1.0, 2.0]}, num_tasks=100)
+        >>> result.num_nonfinite, result.nonfinite_tasks[:3]
+        (55, (1, 3, 4))
+        >>> replay(jax.random.key(0), share, {"noise": [1.0, 2.0]}, task=3)
+        array([nan, nan], dtype=float32)
+    """
+    measurement, inputs, _ = _checked(key, measure, axes, reused_axes, params, matmul_precision)
+    return evaluate(measurement, inputs, _check.integer("task", task, minimum=0))
+
+
+class _Tasks:
+    """The tasks of a sweep, measured by this process and the others, as far as the store does not have them."""
+
+    def __init__(self, program: Program, store: Store | None, progress: Callable[[int], None]):
+        self._program, self._store, self._progress = program, store, progress
+        self.num_resumed = 0
+
+    def __enter__(self) -> _Tasks:
+        failed: Exception | None = None
+        if self._store is not None:
+            try:
+                self._store.__enter__()
+            except Exception as error:
+                failed, self._store = error, None
+        try:
+            own = f"chunks of {self._program.chunk_size} tasks".encode()
+            others = processes.exchange(own if failed is None else failed)
+            if set(others) != {own}:
+                raise ValueError(f"chunk_size must be given where processes differ, got {b', '.join(others).decode()}")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._store is not None:
+            self._store.__exit__()
+
+    def summary(self, start: int, stop: int) -> Summary:
+        """Of all tasks from ``start`` to ``stop``, in every process."""
+        whole = None
+        if self._store is not None and (start, stop) in self._store.ranges(start, stop):
+            whole = self._store.read(start, stop)
+        if all(processes.exchange(b"" if whole is None else b"here")) and whole is not None:
+            self.num_resumed += stop - start
+            self._progress(stop)
+            return whole
+        try:
+            own: bytes | Exception = self._measure(start, stop)
+        except Exception as error:
+            own = error
+        parts = [Summary.from_bytes(part) for part in processes.exchange(own) if part]
+        whole = functools.reduce(Summary.merge, parts)
+        if self._store is not None and processes.index() == 0:
+            with contextlib.suppress(StoreError):  # no room for it: the chunks are there, and say the same
+                self._store.replace(start, stop, whole)
+        return whole
+
+    def _measure(self, start: int, stop: int) -> bytes:
+        """The summary of this process's part of some tasks: as many chunks as the others have, give or take one."""
+        size = self._program.chunk_size
+        share = -(-(stop - start) // (size * processes.count())) * size
+        first = min(stop, start + share * processes.index())
+        last = min(stop, first + share)
+        found: Summary | None = None
+        done = 0
+        for part in self._parts(first, last):
+            found = part if found is None else found.merge(part)
+            done += part.moments.num_tasks
+            self._progress(min(stop, start + done * processes.count()))  # as if all were equally fast
+        return b"" if found is None else found.to_bytes()
+
+    def _parts(self, first: int, last: int) -> Iterator[Summary]:
+        """Summaries of these tasks in their order: those in the store, and chunks of the tasks between them."""
+        stored = [] if self._store is None else list(self._store.ranges(first, last))
+        for start, stop in [*stored, (last, last)]:
+            yield from self._chunks(first, start)
+            if start < stop:
+                assert self._store is not None
+                found = self._store.read(start, stop)
+                if found is None:
+                    yield from self._chunks(start, stop)
+                else:
+                    self.num_resumed += stop - start
+                    yield found
+            first = stop
+
+    def _chunks(self, first: int, last: int) -> Iterator[Summary]:
+        """Measure these tasks; the devices have their next chunks before the last ones are looked at."""
+        size, width = self._program.chunk_size, self._program.num_devices
+        firsts = range(first, last, size)
+        running: collections.deque[tuple[Sequence[int], Any]] = collections.deque()
+        group: Sequence[int]
+        for place in [*range(0, len(firsts), width), None]:
+            if place is not None:
+                group = firsts[place : place + width]
+                running.append((group, self._program.run(group[0], last)))
+            if running and (place is None or len(running) > 1):
+                yield from self._finished(*running.popleft(), last)
+
+    def _finished(self, firsts: Sequence[int], found: Any, last: int) -> Iterator[Summary]:
+        """Summaries of the chunks of one call, each kept before it counts."""
+        found = jax.device_get(found)
+        for device, first in enumerate(firsts):
+            num_tasks = min(self._program.chunk_size, last - first)
+            summary = from_device(jax.tree.map(lambda part, device=device: part[device], found), first, num_tasks)
+            if self._store is not None:
+                self._store.write(first, first + num_tasks, summary)
+            yield summary
+
+
+def _checked(key, measure, axes, reused_axes, params, matmul_precision) -> tuple[Measurement, Inputs, dict[str, np.ndarray]]:
+    """What is averaged, what its programs are given, and all axes by name."""
+    _check.key(key)
     grid = {name: _axis(name, values) for name, values in axes.items()}
     reused = {name: _axis(name, values) for name, values in (reused_axes or {}).items()}
     if shared := grid.keys() & reused.keys():
         raise ValueError(f"reused_axes must not repeat a name of axes, got {sorted(shared)}")
-    shape = tuple(len(values) for values in (*grid.values(), *reused.values()))
-
-    evaluate = _compiled(measure, tuple(grid))
-    total: Moments | None = None
-    for first in range(0, num_tasks, chunk_size):
-        # The last chunk repeats its last task up to the full size, so that one compiled function serves all chunks.
-        tasks = np.minimum(np.arange(first, first + chunk_size), num_tasks - 1)
-        values = np.asarray(evaluate(key, tasks, list(grid.values()), params))[: num_tasks - first]
-        if values.shape[1:] != shape:
-            raise ValueError(
-                f"measure must return shape {shape[len(grid) :]} as reused_axes says, got {values.shape[1 + len(grid) :]}"
-            )
-        moments = Moments.of(values)
-        total = moments if total is None else total.merge(moments)
-        progress(total.num_tasks)
-    assert total is not None
-    return SweepResult({**grid, **reused}, total.mean, total.standard_error, total.num_tasks)
+    if matmul_precision not in _PRECISIONS:
+        raise ValueError(f"matmul_precision must be one of {', '.join(_PRECISIONS)}, got {matmul_precision!r}")
+    shape = tuple(map(len, reused.values()))
+    measurement = Measurement(measure, tuple(grid), shape, params is not None, matmul_precision)
+    params = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf, jax.numpy.result_type(leaf)), params)
+    return measurement, Inputs(key, tuple(grid.values()), params), {**grid, **reused}
 
 
-@functools.lru_cache(maxsize=64)
-def _compiled(measure: Callable[..., Array], names: Sequence[str]) -> Callable[..., Array]:
-    """`measure` over a chunk of task indices and the grid, with the grid's dimensions in the order of `names`."""
+def _looks(num_tasks: int, target_error: float | None, max_tasks: int | None) -> list[int]:
+    """Numbers of tasks at which a sweep may stop, fixed beforehand."""
+    if target_error is None:
+        if max_tasks is not None:
+            raise ValueError(f"max_tasks must be None without a target_error, got {max_tasks}")
+        return [num_tasks]
+    _check.scalar("target_error", target_error, minimum=0.0, open_ends=True)
+    last = 64 * num_tasks if max_tasks is None else _check.integer("max_tasks", max_tasks, minimum=num_tasks)
+    doubled = itertools.takewhile(lambda look: look < last, (num_tasks * 2**power for power in itertools.count()))
+    return [*doubled, last]
 
-    def one_task(key, task, values, params):
-        given = () if params is None else (params,)
 
-        def at(*point):
-            measured = measure(jax.random.fold_in(key, task), *given, **dict(zip(names, point, strict=True)))
-            if not isinstance(measured, jax.Array | np.ndarray | float):
-                raise ValueError(f"measure must return one array, got {type(measured).__name__}")
-            return measured
+def _reached(found: Summary, target_error: float | None, relative: bool) -> np.ndarray:
+    mean, error = found.moments.mean, found.moments.standard_error
+    if target_error is None:
+        return np.ones(mean.shape, bool)
+    with np.errstate(invalid="ignore"):
+        return error <= target_error * (np.abs(mean) if relative else 1.0)
 
-        for position in reversed(range(len(names))):
-            at = jax.vmap(at, in_axes=[0 if position == other else None for other in range(len(names))])
-        return at(*values)
 
-    return jax.jit(jax.vmap(one_task, in_axes=(None, 0, None, None)))
+def _description(measurement: Measurement, inputs: Inputs, axes: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Everything that determines the numbers of a sweep but the rounding of its device and chunks."""
+    leaves, tree = jax.tree.flatten(inputs.params)
+    arrays = [np.asarray(leaf) for leaf in leaves]
+    weights = b"".join(f"{leaf.dtype}{leaf.shape}".encode() + leaf.tobytes() for leaf in arrays)
+    return {
+        "axes": {name: values.tolist() for name, values in axes.items()},
+        **_folders.key_description(inputs.key),
+        "params": _folders.digest(str(tree).encode() + weights) if leaves else None,
+        "dtype": str(jax.numpy.result_type(float)),
+        "matmul_precision": measurement.matmul_precision,
+        "versions": _folders.versions("jax", "jaxlib"),
+        "program": program_digest(measurement, inputs),
+    }
 
 
 def _axis(name: str, values: ArrayLike) -> np.ndarray:

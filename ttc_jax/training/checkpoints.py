@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import importlib.metadata
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
+
+from ttc_jax import _folders
 
 NUMERICS = 1
 """Raised when a change of this package changes the numbers of a training."""
@@ -27,12 +26,11 @@ def description(config: Any, keys: Array, label_noise_std: Any) -> dict[str, Any
     """Everything that determines the numbers of a training but the device's rounding, as plain values."""
     plain = {
         "config": _plain(config),
-        "keys": np.asarray(jax.random.key_data(keys)).tolist(),
-        "generator": str(jax.random.key_impl(keys)),
+        **_folders.key_description(keys),
         "label_noise_std": np.asarray(label_noise_std, np.float32).tolist(),
         "dtype": str(jax.numpy.result_type(float)),
         "numerics": NUMERICS,
-        "versions": {package: importlib.metadata.version(package) for package in ("jax", "flax", "optax")},
+        "versions": _folders.versions("jax", "flax", "optax"),
     }
     return json.loads(json.dumps(plain))
 
@@ -47,7 +45,7 @@ def fingerprint(config: Any, keys: Array, *, label_noise_std: Any = 0.0) -> str:
     """
     noises = np.broadcast_to(np.asarray(label_noise_std, np.float32), np.shape(keys))
     text = json.dumps(description(config, keys, noises), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _folders.digest(text.encode())[:16]
 
 
 class CheckpointError(ValueError):
@@ -70,7 +68,7 @@ class Checkpoints:
         self._store = orbax.checkpoint.PyTreeCheckpointer()
         self._folder = Path(folder).expanduser().absolute()
         self._own = description(config, keys, label_noise_std)
-        self._lock = filelock.FileLock(self._folder / ".lock")
+        self._lock = filelock.FileLock(self._folder / _folders.LOCK)
         self._last: Path | None = None  # the checkpoint that the index names
 
     def __enter__(self) -> Checkpoints:
@@ -97,7 +95,7 @@ class Checkpoints:
             found, files, place = dict(index["training"]), dict(index["files"]), self._folder / index["place"]
         except (ValueError, LookupError, TypeError, OSError) as error:
             raise CheckpointError(self._damaged(INDEX)) from error
-        if different := _differences(found, self._own):
+        if different := _folders.differences(found, self._own):
             raise CheckpointError(f"folder must hold checkpoints of this training, got {self._folder}, whose {different}")
         # A damaged file is found here: the reader would say it in thousands of lines.
         hashes = _hashes(place)
@@ -122,9 +120,7 @@ class Checkpoints:
         try:
             self._store.save(place, leaves, force=True)
             index = {"training": self._own, "place": place.name, "files": _hashes(place)}
-            unfinished = self._folder / f".{INDEX}"
-            unfinished.write_text(json.dumps(index, indent=1))
-            os.replace(unfinished, self._folder / INDEX)
+            _folders.write(self._folder / INDEX, json.dumps(index, indent=1).encode())
         except OSError as error:
             raise CheckpointError(f"folder must be one that can be written, got {self._folder} ({error.strerror})") from error
         self._last = place
@@ -138,22 +134,7 @@ class Checkpoints:
 def _hashes(place: Path) -> dict[str, str]:
     """Hash of every file below a folder, by its name there."""
     files = sorted(path for path in place.rglob("*") if path.is_file())
-    return {str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def _differences(found: dict[str, Any], own: dict[str, Any]) -> str:
-    """What differs between two descriptions, in words; empty if nothing does."""
-    flat = [dict(_flat(description)) for description in (found, own)]
-    names = [name for name in flat[0] | flat[1] if flat[0].get(name) != flat[1].get(name)]
-    return ", ".join(f"{name} is {flat[0].get(name)} instead of {flat[1].get(name)}" for name in names)
-
-
-def _flat(values: Any, prefix: str = "") -> Any:
-    if isinstance(values, dict):
-        for name, value in values.items():
-            yield from _flat(value, f"{prefix}.{name}".removeprefix(".").removeprefix("config."))
-    else:
-        yield prefix, values
+    return {str(path.relative_to(place)): _folders.digest(path.read_bytes()) for path in files}
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,130 @@
+"""A run of several processes is that of one, and the loss of a process is one line with an exit status of its own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import cli, results, workers
+from tests.experiments.test_cli import QUIET
+from tests.ttc_jax.processes import free_address
+
+ROOT = Path(__file__).parents[2]
+LONG = ["run", "averaging", "--num-tasks", "1000000", "--memory-mib", "1"]
+
+
+def start(arguments, **environment):
+    command = [sys.executable, "-m", "experiments.cli", *map(str, arguments)]
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env={**os.environ, "XLA_FLAGS": flags, **environment}, text=True, cwd=ROOT, **streams)
+
+
+def workers_of(process):
+    """The process numbers of its workers."""
+    return [int(number) for number in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def wait_for_chunks(folder, process):
+    while len(list(folder.glob("averaging/sweeps/0/*.chunk"))) < 4:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def lines(process):
+    """What it says to its user, but for the chatter of the library that connects processes."""
+    out, error = process.communicate(timeout=120)
+    return out, [line for line in error.splitlines() if line.startswith("ttc: ")]
+
+
+def test_two_processes_give_the_results_of_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    process = start(["run", "averaging", *QUIET, "--processes", "2", "--out", tmp_path / "two"])
+    out, said = lines(process)
+    assert process.returncode == 0, said
+    assert re.search(r"^averaging: inconclusive", out, re.MULTILINE)
+    assert cli.main(["run", "averaging", *QUIET]) == 0
+    one, two = (results.read(tmp_path / out / "averaging") for out in ("results", "two"))
+    np.testing.assert_allclose(two["measured"], one["measured"], rtol=1e-6)
+    np.testing.assert_allclose(two["standard_error"], one["standard_error"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_the_loss_of_a_worker_is_one_line_and_the_run_goes_on(tmp_path, victim):
+    process = start([*LONG, "--processes", "2", "--out", tmp_path])
+    wait_for_chunks(tmp_path, process)
+    both = workers_of(process)
+    os.kill(both[victim], signal.SIGKILL)
+    _, said = lines(process)
+    assert process.returncode == workers.LOST
+    assert said == [f"ttc: process {victim} of 2 was killed (SIGKILL); what is measured is kept, and the same command goes on"]
+    assert not any(Path(f"/proc/{number}").exists() for number in both)
+    if victim == 0:
+        return
+    kept = len(list(tmp_path.glob("averaging/sweeps/0/*.chunk")))
+    again = start([*LONG, "--processes", "2", "--out", tmp_path])
+    while len(list(tmp_path.glob("averaging/sweeps/0/*.chunk"))) < kept + 4:  # the lock is free, the chunks are its own
+        assert again.poll() is None, again.communicate()
+        time.sleep(0.05)
+    again.send_signal(signal.SIGINT)
+    _, said = lines(again)
+    assert again.returncode == 130
+    assert said == ["ttc: interrupted; what is measured is kept, and the same command goes on"]
+
+
+def test_workers_end_with_their_supervisor(tmp_path):
+    process = start([*LONG, "--processes", "2", "--out", tmp_path])
+    wait_for_chunks(tmp_path, process)
+    both = workers_of(process)
+    process.kill()
+    process.communicate()
+    ended = time.monotonic() + 30
+    while any(Path(f"/proc/{number}").exists() for number in both):
+        assert time.monotonic() < ended
+        time.sleep(0.05)
+
+
+def test_processes_that_others_start_meet_by_the_environment(tmp_path):
+    """As a scheduler starts them, one of them killed: both say what happened, and what is measured is kept."""
+    shared = {"JAX_COORDINATOR_ADDRESS": free_address(), "JAX_NUM_PROCESSES": "2"}
+    small = ["run", "averaging", *QUIET, "--out", tmp_path / "small"]
+    both = [start(small, **shared, JAX_PROCESS_ID=str(index)) for index in (0, 1)]
+    said = [lines(process) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert said[0][0].count("averaging: ") == 1
+    assert "averaging" not in said[1][0]
+    assert json.loads((tmp_path / "small/averaging/verdict.json").read_text())["num_tasks"] == 40
+
+    shared["JAX_COORDINATOR_ADDRESS"] = free_address()
+    both = [start([*LONG, "--out", tmp_path], **shared, JAX_PROCESS_ID=str(index)) for index in (0, 1)]
+    wait_for_chunks(tmp_path, both[0])
+    os.kill(workers_of(both[1])[0], signal.SIGKILL)
+    (_, first), (_, second) = (lines(process) for process in both)
+    assert [process.returncode for process in both] == [workers.LOST, workers.LOST]
+    assert first[-1].startswith("ttc: process 0 of 2 ")
+    assert "the same command goes on" in first[-1]
+    assert second == ["ttc: process 1 of 2 was killed (SIGKILL); what is measured is kept, and the same command goes on"]
+
+
+@pytest.mark.parametrize("number", ["0", "1"])
+def test_an_error_of_a_worker_is_one_line(tmp_path, number):
+    """The folder cannot be written, as the first process finds; or the second is given wrong arguments of its own."""
+    if number == "0":
+        (tmp_path / "averaging").write_text("")
+        process = start(["run", "averaging", *QUIET, "--processes", "2", "--out", tmp_path])
+        _, said = lines(process)
+        assert process.returncode == 2
+        assert len(said) == 1
+        assert "out must be a folder" in said[0]
+    else:
+        process = start(["run", "averaging", *QUIET], JAX_COORDINATOR_ADDRESS=free_address(), JAX_NUM_PROCESSES="two")
+        _, said = lines(process)
+        assert process.returncode == 2
+        assert said == ["ttc: JAX_NUM_PROCESSES must be an integer where JAX_COORDINATOR_ADDRESS is set, got 'two'"]

@@ -1,0 +1,317 @@
+"""A sweep that is killed, robbed of room or given damaged chunks ends with the numbers of one that was left alone."""
+
+import itertools
+import os
+import re
+import signal
+import time
+import warnings
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from tests.errors import assert_named
+from tests.ttc_jax import swept as script
+from tests.ttc_jax.processes import finish, start
+from tests.ttc_jax.swept import AXES, REUSED, digest, risks
+from ttc_jax import DamagedChunkWarning, StoreError, sweep
+from ttc_jax.sweep.store import INDEX, Store
+from ttc_jax.sweep.summary import Summary, from_device, summarise
+
+KEY = script.key()
+OPTIONS = {"num_tasks": 600, "chunk_size": 16}
+
+
+def swept(folder=None, key=KEY, **options):
+    return sweep(key, risks, AXES, reused_axes=REUSED, store=folder, **{**OPTIONS, **options})
+
+
+def stopping_at(task):
+    """A progress callback that interrupts."""
+
+    def progress(done):
+        if done >= task:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def interrupted(folder, task, **options):
+    with pytest.raises(KeyboardInterrupt):
+        swept(folder, progress=stopping_at(task), **options)
+
+
+def chunks(folder):
+    return sorted(folder.glob("*.chunk"))
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return swept()
+
+
+def test_an_interrupted_sweep_goes_on_to_the_same_bits(tmp_path, whole):
+    for task in (50, 200, 210, 590):
+        interrupted(tmp_path, task)
+    assert len(chunks(tmp_path)) == 37  # all but the last, which has 8 tasks
+    result = swept(tmp_path)
+    assert digest(result) == digest(whole)
+    assert result.num_resumed == 592
+    assert [path.name for path in chunks(tmp_path)] == ["000000000000-000000000600.chunk"]
+    again = swept(tmp_path)
+    assert digest(again) == digest(whole)
+    assert again.num_resumed == 600
+    assert digest(swept(key=jax.random.key(30))) != digest(whole)
+
+
+def test_more_tasks_begin_with_those_that_are_there(tmp_path, whole):
+    swept(tmp_path, num_tasks=320)
+    result = swept(tmp_path)
+    assert result.num_resumed == 320
+    np.testing.assert_allclose(result.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_allclose(result.standard_error, whole.standard_error, rtol=1e-12)
+    # Fewer tasks cannot be told from the summary of more, which stays.
+    assert swept(tmp_path, num_tasks=320).num_resumed == 0
+    assert swept(tmp_path).num_resumed == 600
+
+
+def test_another_chunk_size_goes_on_between_the_chunks(tmp_path, whole):
+    interrupted(tmp_path, 200)
+    result = swept(tmp_path, chunk_size=50)
+    assert result.num_resumed == 208
+    np.testing.assert_allclose(result.mean, whole.mean, rtol=1e-6)
+    np.testing.assert_allclose(result.standard_error, whole.standard_error, rtol=1e-5)
+
+
+def test_twenty_kills_lose_nothing(tmp_path, rng, whole):
+    """Killed while it imports, compiles, measures and writes; what is on disk afterwards is whole."""
+    kills = 0
+    for delay in rng.uniform(0.2, 2.5, 20):
+        process = start(store=str(tmp_path), pause=0.05, **OPTIONS)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+        store = Store(tmp_path, {}, "")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert all(store.read(first, last) is not None for first, last in store.ranges(0, 600))
+    assert kills == 20
+    assert len(chunks(tmp_path)) > 3
+    last = finish(start(store=str(tmp_path), **OPTIONS))
+    assert last["resumed"] > 0
+    assert last["digest"] == finish(start(**OPTIONS))["digest"]
+    np.testing.assert_allclose(last["mean"], whole.mean, rtol=1e-6)  # compiled with other options here
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "open"])
+def test_a_crash_at_any_call_of_the_system_loses_nothing(tmp_path, monkeypatch, whole, call):
+    """The process ends before or after the n-th call of a kind, for every n of the first chunks."""
+
+    class Crash(BaseException):
+        pass
+
+    true = getattr(os, call)
+    for number, before in itertools.product(range(7), (True, False)):
+        folder, calls = tmp_path / f"{number}-{before}", itertools.count()
+
+        def crashing(*arguments, calls=calls, number=number, before=before, **options):
+            crashes = next(calls) == number
+            if crashes and before:
+                raise Crash
+            found = true(*arguments, **options)
+            if crashes:
+                raise Crash
+            return found
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, call, crashing)
+            with pytest.raises(Crash):
+                swept(folder)
+        assert digest(swept(folder)) == digest(whole)
+
+
+def test_damaged_chunks_are_named_and_measured_again(tmp_path, rng, whole):
+    """Truncated, emptied, bits flipped, filled with noise, put in another's place: twenty chunks of thirty-seven."""
+    interrupted(tmp_path, 590)
+    files = chunks(tmp_path)
+    damaged = rng.choice(len(files) - 1, 20, replace=False)
+    for place, number in enumerate(damaged):
+        data = bytearray(files[number].read_bytes())
+        match place % 5:
+            case 0:
+                data = data[: rng.integers(1, len(data))]
+            case 1:
+                data = bytearray()
+            case 2:
+                data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+            case 3:
+                data = bytearray(rng.bytes(len(data)))
+            case 4:
+                data = bytearray(files[-1].read_bytes())
+        files[number].write_bytes(data)
+    with pytest.warns(DamagedChunkWarning) as caught:
+        result = swept(tmp_path)
+    said = "\n".join(str(warning.message) for warning in caught)
+    assert {int(first) for first in re.findall(r"/(\d{12})-\d{12}\.chunk is damaged", said)} == {16 * n for n in damaged}
+    assert digest(result) == digest(whole)
+    assert result.num_resumed == (37 - 20) * 16
+
+
+def test_every_bit_of_a_chunk_is_checked(tmp_path, rng):
+    swept(tmp_path, num_tasks=16)
+    (path,) = chunks(tmp_path)
+    data, store = path.read_bytes(), Store(tmp_path, {}, "")
+    assert store.read(0, 16) is not None
+    for place in rng.choice(len(data), 100, replace=False):
+        changed = bytearray(data)
+        changed[place] ^= 1 << rng.integers(8)
+        path.write_bytes(changed)
+        with pytest.warns(DamagedChunkWarning, match=re.escape(str(path))):
+            assert store.read(0, 16) is None
+
+
+OTHERS = {
+    "keys": {"key": jax.random.key(30)},
+    "generator": {"key": jax.random.key(29, impl="rbg")},
+    "decoding_noise_std": {"axes": {"decoding_noise_std": [0.0, 0.2]}},
+    "num_steps": {"reused": {**REUSED, "num_steps": [0, 5]}},
+    "matmul_precision": {"matmul_precision": "default"},
+    "program": {"measure": lambda key, *, decoding_noise_std: risks(key, decoding_noise_std=decoding_noise_std) * 2},
+    "params": {"measure": lambda key, params, *, decoding_noise_std: risks(key, decoding_noise_std=params), "params": 0.1},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_chunks_of_another_sweep_are_refused_and_kept(tmp_path, name):
+    swept(tmp_path, num_tasks=32)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    other = {"key": KEY, "measure": risks, "axes": AXES, "reused": REUSED, **OTHERS[name]}
+    positional = [other.pop(part) for part in ("key", "measure", "axes")]
+
+    def another(**options):
+        return sweep(*positional, reused_axes=other["reused"], store=tmp_path, num_tasks=32, **options)
+
+    options = {part: other[part] for part in ("params", "matmul_precision") if part in other}
+    with pytest.raises(StoreError, match=rf"{name} is .* instead of"):
+        another(**options)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert another(**options, overwrite=True).num_resumed == 0
+    with pytest.raises(StoreError, match="instead of"):
+        swept(tmp_path, num_tasks=32)
+
+
+def test_other_weights_of_the_same_shape_are_another_sweep(tmp_path):
+    def scaled(key, params):
+        return params * jax.random.normal(key)
+
+    for scale in (1.0, 2.0):
+        sweep(KEY, scaled, {}, num_tasks=5, params=scale, store=tmp_path / str(scale))
+    with pytest.raises(StoreError, match="params is"):
+        sweep(KEY, scaled, {}, num_tasks=5, params=1.5, store=tmp_path / "1.0")
+
+
+def test_two_writers_do_not_meet(tmp_path, whole):
+    """One has the folder until it dies, however it dies; then the other goes on with what it left."""
+    first = start(store=str(tmp_path), pause=0.2, **OPTIONS)
+    while not chunks(tmp_path):
+        time.sleep(0.02)
+        assert first.poll() is None, first.communicate()
+    second = finish(start(store=str(tmp_path), **OPTIONS))
+    assert second["kind"] == "StoreError"
+    assert "no other run uses" in second["error"]
+    assert str(tmp_path) in second["error"]
+    with pytest.raises(StoreError, match="where one is running"):
+        swept(tmp_path)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    result = finish(start(store=str(tmp_path), **OPTIONS))
+    assert result["resumed"] > 0
+    np.testing.assert_allclose(result["mean"], whole.mean, rtol=1e-6)
+
+
+def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path):
+    """A limit on the size of files stands in for a quota: the chunk that does not fit is not there, those before it are."""
+    interrupted(tmp_path, 100)
+    kept = len(chunks(tmp_path))
+    found = finish(start(store=str(tmp_path), limit_bytes=chunks(tmp_path)[0].stat().st_size // 2, **OPTIONS))
+    assert found["kind"] in ("StoreError",)
+    assert str(tmp_path) in found["error"]
+    assert re.search(r"\(File too large\)", found["error"])
+    assert len(chunks(tmp_path)) == kept
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
+def test_no_room_left_is_named_and_nothing_is_lost(tmp_path, monkeypatch, whole):
+    true, calls = os.fsync, itertools.count()
+
+    def full(descriptor):
+        if next(calls) >= 12:
+            raise OSError(28, "No space left on device")
+        true(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(StoreError, match=rf"{tmp_path} \(No space left on device\)"):
+            swept(tmp_path)
+    assert len(chunks(tmp_path)) >= 4
+    assert not list(tmp_path.glob(".*.unfinished"))
+    result = swept(tmp_path)
+    assert result.num_resumed >= 64
+    assert digest(result) == digest(whole)
+
+
+def test_no_room_to_gather_the_chunks_keeps_them(tmp_path, monkeypatch, whole):
+    true = Store.write
+
+    def full(self, first, last, summary):
+        if last - first > 16:
+            raise StoreError("no room")
+        true(self, first, last, summary)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "write", full)
+        assert digest(swept(tmp_path)) == digest(whole)
+    assert len(chunks(tmp_path)) == 38
+    assert digest(swept(tmp_path)) == digest(whole)
+
+
+def test_a_folder_that_cannot_be_one_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert_named(lambda: swept(tmp_path / "file"), "store", "file")
+    swept(tmp_path / "here", num_tasks=16)
+    (tmp_path / "here" / INDEX).write_text("{")
+    assert_named(lambda: swept(tmp_path / "here"), "store", "sweep.json is missing or damaged")
+
+
+def test_ranges_cover_what_they_can(tmp_path, rng):
+    """Against marking every task, for ranges that overlap as those of other chunk sizes do."""
+    store = Store(tmp_path, {}, "")
+    for _ in range(50):
+        for path in chunks(tmp_path):
+            path.unlink()
+        ends = rng.integers(0, 30, (6, 2))
+        there = {(int(a), int(b)) for a, b in ends if a < b}
+        for first, last in there:
+            Path(tmp_path / f"{first:012d}-{last:012d}.chunk").write_text("")
+        start_at, stop = sorted(rng.integers(0, 30, 2).tolist())
+        covered = np.zeros(30, int)
+        found = list(store.ranges(start_at, stop))
+        for first, last in found:
+            covered[first:last] += 1
+        assert set(found) <= there
+        assert covered.max() <= 1
+        assert covered[:start_at].sum() == covered[stop:].sum() == 0
+        for first, last in there:  # what is left out would have overlapped
+            if start_at <= first and last <= stop and (first, last) not in found:
+                assert covered[first:last].any()
+
+
+def test_summaries_survive_the_disk(rng):
+    chunk = jax.jit(summarise)(rng.lognormal(size=(40, 3, 2)).astype(np.float32), np.arange(40) < 33)
+    summary = from_device(chunk, 7, 33)
+    again = Summary.from_bytes(summary.to_bytes())
+    jax.tree.map(np.testing.assert_array_equal, again, summary)
+    assert again.moments.num_tasks == 33

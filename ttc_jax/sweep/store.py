@@ -1,0 +1,175 @@
+"""The store of a sweep: its completed chunks in a folder, so that a sweep that was killed goes on where it stood.
+
+``sweep.json`` says whose chunks they are. The file ``FIRST-LAST.chunk`` has the summary of tasks FIRST to LAST - 1: one line of
+JSON about its origin, the summary, and the SHA-256 of all that. It is written in one piece (fsync, rename).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ttc_jax import _folders
+from ttc_jax.sweep.summary import Summary
+
+NUMERICS = 1
+"""Raised when a change of the sweep, and not of what it measures, changes numbers."""
+INDEX = "sweep.json"
+SUFFIX = ".chunk"
+_HASH_BYTES = 32
+
+
+class StoreError(ValueError):
+    """A folder that cannot be written, is in use, or holds another sweep's chunks; the message says which."""
+
+
+class DamagedChunkWarning(UserWarning):
+    """A chunk on disk is not what was written; its tasks are measured again."""
+
+
+class Store:
+    """The chunks of one sweep in a folder.
+
+    Used as a context, within which no other run may have the folder; the lock ends with its holder, however that ends.
+
+    Args:
+        folder: where they are; made if missing. Several processes share it.
+        description: everything that determines the numbers, as plain values.
+        device: what measures, in words; noted with each chunk.
+        leads: whether this process holds the lock and removes what is left over, which one of several does.
+        overwrite: remove chunks that are another sweep's.
+
+    Raises:
+        StoreError: see there.
+    """
+
+    def __init__(
+        self, folder: Path | str, description: dict[str, Any], device: str, *, leads: bool = True, overwrite: bool = False
+    ):
+        import filelock
+
+        self._folder = Path(folder).expanduser().absolute()
+        self._own = json.loads(json.dumps({**description, "numerics": NUMERICS}))
+        self._device = device
+        self._leads, self._overwrite = leads, overwrite
+        self._damaged: set[tuple[int, int]] = set()  # what is not to be read again
+        self._lock = filelock.FileLock(self._folder / _folders.LOCK)
+
+    def __enter__(self) -> Store:
+        import filelock
+
+        if not self._leads:
+            return self
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise StoreError(
+                f"store must be a folder that no other run uses, got {self._folder}, where one is running"
+            ) from error
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
+            self._claim()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._leads:
+            self._lock.release()
+
+    def _claim(self) -> None:
+        """Make sure that the folder is this sweep's, and clear away what a killed run left half written."""
+        for path in self._folder.glob(f".*{_folders.UNFINISHED}"):
+            path.unlink(missing_ok=True)
+        chunks = list(self._folder.glob(f"*{SUFFIX}"))
+        different = self._differences() if chunks else ""
+        if different and not self._overwrite:
+            raise StoreError(f"store must hold chunks of this sweep, got {self._folder}, {different}")
+        if different or not chunks:
+            for path in chunks:
+                path.unlink(missing_ok=True)
+            try:
+                _folders.write(self._folder / INDEX, json.dumps(self._own, indent=1).encode())
+            except OSError as error:
+                raise self._unwritable(error) from error
+
+    def _differences(self) -> str:
+        """In what the sweep whose chunks these are differs from this one, in words; empty if in nothing."""
+        try:
+            found = dict(json.loads((self._folder / INDEX).read_bytes()))
+        except (ValueError, TypeError, OSError):
+            return f"whose {INDEX} is missing or damaged"
+        different = _folders.differences(found, self._own)
+        return different and f"whose {different}"
+
+    def ranges(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Ranges of tasks on disk within these, in order and without overlap; of several that begin alike the longest.
+
+        Those that were found damaged are left out.
+        """
+        for first, last in self._inside(start, stop):
+            if first >= start and (first, last) not in self._damaged:
+                yield first, last
+                start = last
+
+    def _inside(self, start: int, stop: int) -> list[tuple[int, int]]:
+        names = (re.fullmatch(rf"(\d+)-(\d+){re.escape(SUFFIX)}", path.name) for path in self._folder.glob(f"*{SUFFIX}"))
+        found = ((int(name[1]), int(name[2])) for name in names if name)
+        return sorted((pair for pair in found if start <= pair[0] < pair[1] <= stop), key=lambda pair: (pair[0], -pair[1]))
+
+    def read(self, first: int, last: int) -> Summary | None:
+        """The summary of a range; None, with a warning that names the file, if it is not what was written."""
+        path = self._path(first, last)
+        try:
+            data = path.read_bytes()
+            content, found = data[:-_HASH_BYTES], data[-_HASH_BYTES:]
+            if bytes.fromhex(_folders.digest(content)) != found:
+                raise ValueError("checksum")
+            head, _, body = content.partition(b"\n")
+            if [json.loads(head)[name] for name in ("first", "last")] != [first, last]:
+                raise ValueError("range")
+            return Summary.from_bytes(body)
+        except (OSError, ValueError, LookupError) as error:
+            said = f"{path} is damaged ({type(error).__name__}: {error}); tasks {first} to {last - 1} are measured again"
+            warnings.warn(said, DamagedChunkWarning, stacklevel=2)
+            self._damaged.add((first, last))
+            return None
+
+    def write(self, first: int, last: int, summary: Summary) -> None:
+        """Keep the summary of a range.
+
+        Raises:
+            StoreError: it cannot be written, for want of room say; what was there is kept.
+        """
+        head = {"first": first, "last": last, "device": self._device}
+        content = json.dumps(head).encode() + b"\n" + summary.to_bytes()
+        try:
+            _folders.write(self._path(first, last), content + bytes.fromhex(_folders.digest(content)))
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._damaged.discard((first, last))
+
+    def replace(self, start: int, stop: int, summary: Summary) -> None:
+        """Keep one summary of a whole range in place of those of its parts.
+
+        Raises:
+            StoreError: it cannot be written; the parts are kept.
+        """
+        parts = set(self._inside(start, stop)) - {(start, stop)}
+        if parts:
+            self.write(start, stop, summary)
+        for first, last in parts:
+            self._path(first, last).unlink(missing_ok=True)
+
+    def _path(self, first: int, last: int) -> Path:
+        return self._folder / f"{first:012d}-{last:012d}{SUFFIX}"
+
+    def _unwritable(self, error: OSError) -> StoreError:
+        return StoreError(f"store must be a folder that can be written, got {self._folder} ({error.strerror})")
