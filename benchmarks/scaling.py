@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from benchmarks import candidates
-from benchmarks.timing import Table, fresh_call, seconds, taking_turns
+from benchmarks.timing import Table, fresh, fresh_call, seconds, taking_turns
 
 SIZES = {"W1": (10**3, 10**4, 10**5, 10**6), "W2": (10**3, 10**4, 10**5)}
 DEVICES, TASKS, TURNS = (1, 2, 4), 20_000, 3
@@ -28,6 +31,22 @@ def sweep_alone(workload: str, num_tasks: int) -> dict[str, float]:
     run(min(num_tasks, WARM))
     taken = seconds(functools.partial(run, num_tasks))
     return {"seconds": taken, "idle": idle, "peak": memory_mib("VmHWM")}
+
+
+def sweep_together(num_processes: int) -> float:
+    """Seconds of W1 in so many processes that share its tasks, of the slowest of them."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+
+    def alone(index: int) -> float:
+        joining = f"import jax; jax.distributed.initialize('{address}', {num_processes}, {index})"
+        measuring = f"from benchmarks import scaling; print(scaling.sweep_alone('W1', {TASKS})['seconds'])"
+        code = f"{joining}; {measuring}"
+        return float(fresh(sys.executable, "-c", code, JAX_PLATFORMS="cpu").splitlines()[-1])
+
+    with ThreadPoolExecutor(num_processes) as pool:
+        return max(pool.map(alone, range(num_processes)))
 
 
 def memory_mib(field: str) -> float:
@@ -55,9 +74,11 @@ def tables() -> Iterator[Table]:
         call = f'scaling.sweep_alone("W1", {TASKS})'
         return fresh_call(call, XLA_FLAGS=flags.strip(), JAX_PLATFORMS="cpu")["seconds"]
 
-    taken = taking_turns({count: functools.partial(on_devices, count) for count in DEVICES}, TURNS)
-    rows = [(f"1 process, devices: {count}", value, TASKS / value, taken[1] / value) for count, value in taken.items()]
-    # Several processes: append their rows to `rows` here.
+    one = "1 process, devices: 1"
+    ways = {f"1 process, devices: {count}": functools.partial(on_devices, count) for count in DEVICES}
+    ways["2 processes of one device"] = functools.partial(sweep_together, 2)
+    taken = taking_turns(ways, TURNS)
+    rows = [(name, value, TASKS / value, taken[one] / value) for name, value in taken.items()]
     note = (
         f"Forced devices of the CPU, which share its {os.cpu_count()} cores; each run in a fresh process, timed after "
         f"compilation, medians of {TURNS} processes that took turns."

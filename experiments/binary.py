@@ -111,7 +111,7 @@ def measure(
     """
     dims, steps = np.sort(config.dim), np.sort(config.num_steps)
     found = []
-    engine.expect(len(dims))
+    engine.expect(len(dims), combined=2)
     for dim in dims:
         result = engine.sweep(
             jax.random.fold_in(jax.random.key(seed), int(dim)),

@@ -141,9 +141,9 @@ def console() -> None:
         os._exit(0)
     except Exception:
         traceback.print_exc()
-        status = 70
+        status = workers.DEFECT
     if workers.is_worker() and status not in (0, 1):
-        os._exit(status)  # the others are not waited for
+        workers.end(status)
     sys.exit(status)
 
 
@@ -267,10 +267,13 @@ def _run_one(name: str, config: Any, options: RunOptions) -> str:
     for warning in engine.warnings:
         print(f"ttc: warning: {warning}", file=sys.stderr)
     print(f"{name}: {verdict}; {folder}")
+    if engine.num_tasks == 0 and options.target_relative_error is not None:
+        print(f"ttc: warning: target_relative_error does nothing for {name}, which has no sweep over tasks", file=sys.stderr)
     if verdict.accepted_controls:
         unnoticed = ", or ".join(verdict.accepted_controls)
         what = "measurement" if verdict.reference else "prediction"
-        print(f"ttc: warning: {config.num_tasks} tasks are too few to notice a {what} {unnoticed}", file=sys.stderr)
+        count = config.num_tasks if options.target_relative_error is None else engine.num_tasks
+        print(f"ttc: warning: {count} tasks are too few to notice a {what} {unnoticed}", file=sys.stderr)
     return verdict.outcome
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ import ttc_jax
 TRAINING_SHARE = 0.8  # of the time that a study of the quick preset trains
 _MEBIBYTE = 2**20
 _MOST_SHOWN = 20
+_LARGEST = 2**31 - 1
+_DOUBLINGS = 6.0  # of a sweep with a target and no limit of its own
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Engine:
     Attributes:
         execution: how.
         warnings: what the reader must know: damaged chunks, tasks that are not finite, heavy tails, a missed target.
-        num_looks: how often the sweep that may look most often may decide to stop.
+        num_looks: how many ways there are for the sweeps behind a judged point to stop.
         num_tasks: of all sweeps.
         num_resumed: of those, read from the store.
     """
@@ -59,13 +62,16 @@ class Engine:
     def __init__(self, execution: Execution | None = None, progress: Callable[[float], None] = lambda share: None):
         self.execution = execution or Execution()
         self._progress = progress
-        self._num_sweeps, self._num_done, self._trained = 1, 0, 0.0
+        self._num_sweeps, self._combined, self._num_done, self._trained = 1, 1, 0, 0.0
         self.warnings: list[str] = []
         self.num_looks, self.num_tasks, self.num_resumed = 1, 0, 0
 
-    def expect(self, num_sweeps: int) -> None:
-        """Say how many sweeps there will be, if not one, so that progress is the share of them all."""
-        self._num_sweeps = num_sweeps
+    def expect(self, num_sweeps: int, combined: int = 1) -> None:
+        """Say how many sweeps there will be, if not one, and how many are combined into one judged point.
+
+        Each of those stops at a look of its own, so that such a point may be any of as many combinations.
+        """
+        self._num_sweeps, self._combined = num_sweeps, combined
 
     def training(self, share: float) -> None:
         """Say which share of a training that comes before the sweeps is done."""
@@ -97,14 +103,14 @@ class Engine:
                 params=params,
                 target_error=target,
                 relative=relative,
-                max_tasks=None if asked.max_tasks is None else round(num_tasks * asked.max_tasks / asked.num_tasks),
+                max_tasks=None if asked.max_tasks is None else self._most(num_tasks),
                 store=None if asked.store is None else asked.store / str(place),
                 overwrite=asked.overwrite,
-                memory=None if asked.memory_mib is None else asked.memory_mib * _MEBIBYTE,
-                progress=lambda done: self._advance(min(1.0, done / num_tasks)),
+                memory_bytes=None if asked.memory_mib is None else asked.memory_mib * _MEBIBYTE,
+                progress=lambda done: self._advance(self._share(done / num_tasks)),
             )
         self._num_done += 1
-        self.num_looks = max(self.num_looks, result.num_looks)
+        self.num_looks = max(self.num_looks, result.num_looks**self._combined)
         self.num_tasks += result.num_tasks
         self.num_resumed += result.num_resumed
         self.warnings += [str(warning.message) for warning in caught if warning.category is ttc_jax.DamagedChunkWarning]
@@ -112,8 +118,22 @@ class Engine:
             if warning.category is not ttc_jax.DamagedChunkWarning:
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
         which = f"sweep {place} of {self._num_sweeps}: " if self._num_sweeps > 1 else ""
-        self.warnings += [which + said for said in _remarks(result, target)]
+        self.warnings += [which + said for said in _remarks(result, target, relative)]
         return result
+
+    def _most(self, num_tasks: int) -> int:
+        """The most tasks of a sweep that has so many without a target."""
+        asked = self.execution
+        return min(round(num_tasks * (asked.max_tasks or 0) / asked.num_tasks), _LARGEST)
+
+    def _share(self, done: float) -> float:
+        """Of the work of a sweep when so many times its tasks are done; with a target each doubling counts alike."""
+        if self.execution.target_relative_error is None:
+            return done
+        most = (
+            _DOUBLINGS if self.execution.max_tasks is None else math.log2(self.execution.max_tasks / self.execution.num_tasks)
+        )
+        return min(1.0, (min(1.0, done) + math.log2(max(1.0, done))) / (1 + most))
 
     def _advance(self, share: float) -> None:
         self._progress(self._trained + (1 - self._trained) * (self._num_done + share) / self._num_sweeps)
@@ -165,7 +185,7 @@ def _replayed(axes: dict[str, np.ndarray], values: np.ndarray) -> Iterator[str]:
         yield f"  and {len(order) - _MOST_SHOWN} smaller ones"
 
 
-def _remarks(result: ttc_jax.SweepResult, target: float | None) -> Iterator[str]:
+def _remarks(result: ttc_jax.SweepResult, target: float | None, relative: bool) -> Iterator[str]:
     """What a reader must know about a sweep."""
     if result.num_nonfinite:
         named = ", ".join(map(str, result.nonfinite_tasks[:5]))
@@ -184,11 +204,11 @@ def _remarks(result: ttc_jax.SweepResult, target: float | None) -> Iterator[str]
     missed = ~result.reached & finite
     if missed.any():
         with np.errstate(divide="ignore"):
-            relative = result.standard_error / np.abs(result.mean)
-        worst = np.unravel_index(np.argmax(np.where(missed, relative, -1.0)), missed.shape)
+            errors = result.standard_error / (np.abs(result.mean) if relative else 1.0)
+        worst = np.unravel_index(np.argmax(np.where(missed, errors, -1.0)), missed.shape)
         yield (
             f"target_relative_error {target:g} is missed at {missed.sum()} of {missed.size} points "
-            f"after {result.num_tasks} tasks; the worst is {_point(result.axes, worst)} with {relative[worst]:.2g}"
+            f"after {result.num_tasks} tasks; the worst is {_point(result.axes, worst)} with {errors[worst]:.2g}"
         )
 
 

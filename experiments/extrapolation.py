@@ -66,7 +66,7 @@ def measure_typical(
     """
     dims = np.sort(config.dim)
     found = []
-    engine.expect(len(dims))
+    engine.expect(len(dims), combined=num_dims)
     for dim in dims:
         more = (dims[-1] / dim) ** concentration
         num_runs = round(more * config.num_tasks)

@@ -47,12 +47,24 @@ def claimed(folder: Path, attributes: dict[str, Any], overwrite: bool) -> Iterat
         for leftover in folder.glob(f"{_WORKSHOP}*"):  # of a run that was killed
             shutil.rmtree(leftover, ignore_errors=True)
         sweeps = folder / SWEEPS
-        sweeps.mkdir(exist_ok=True)
-        (sweeps / f".{_RUN}").write_text(json.dumps(attributes))
-        os.replace(sweeps / f".{_RUN}", sweeps / _RUN)
+        _note(sweeps / _RUN, json.dumps(attributes))
         yield sweeps
     finally:
         lock.release()
+
+
+def _note(path: Path, text: str) -> None:
+    """Write a small file in one piece."""
+    unfinished = path.with_name(f".{path.name}")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with open(unfinished, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise UserError(f"out must be a folder that can be written, got {path.parent} ({error.strerror})") from error
 
 
 def _check_writable(folder: Path) -> None:
@@ -94,7 +106,7 @@ def _begun(folder: Path) -> dict[str, Any] | None:
     try:
         found = json.loads((folder / SWEEPS / _RUN).read_text())
         _flat(found)
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
     return found
 

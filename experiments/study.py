@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from experiments.engine import Engine
 from experiments.errors import UserError
-from ttc_jax import StoreError
+from ttc_jax import OtherSweepError, StoreError
 from ttc_jax.training import CheckpointError, DivergedError
 
 _FEWEST_EVENTS = 100
@@ -146,6 +146,8 @@ def measure(study: Study, config: Any, seed: int, engine: Engine) -> Measurement
     """What the study measures, with what a user can mend as a UserError."""
     try:
         return study.measure(config, seed, engine)
+    except OtherSweepError as error:
+        raise UserError(f"{error}; name another --out, or add --overwrite to measure anew") from error
     except (DivergedError, CheckpointError, StoreError) as error:
         raise UserError(str(error)) from error
     except jax.errors.JaxRuntimeError as error:

@@ -14,18 +14,22 @@ import sys
 import tempfile
 import threading
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from experiments.errors import UserError
 
 LOST = 75
 """Exit status after the loss of a process: the same command goes on (EX_TEMPFAIL)."""
+DEFECT = 70
+"""Exit status after a defect of the program (EX_SOFTWARE)."""
 GOES_ON = "what is measured is kept, and the same command goes on"
 _ADDRESS, _COUNT, _INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 _WORKER = "TTC_WORKER"
+_HERE = "here"  # its value where all workers are on this machine
 _AUTO = "auto"
 _SIGN_OF_LIFE_S = 20
 _POLL_S = 0.05
+_LAST_WORDS_S = 5.0
 
 
 def is_worker() -> bool:
@@ -55,17 +59,16 @@ def needed(processes: int | str) -> bool:
 
 def supervise(arguments: list[str], processes: int | str) -> int:
     """Run the command in its workers; returns its exit status."""
+    environments: list[dict[str, str]] = [{}]
+    name, where = "this process", "elsewhere too"
     if _ADDRESS in os.environ:
-        environments: list[dict[str, str]] = [{}]
         name = f"process {os.environ.get(_INDEX)} of {os.environ.get(_COUNT)}"
-    elif processes == _AUTO:
-        environments, name = [{}], "this process"
-    else:
+    elif processes != _AUTO:
         with socket.socket() as free:
             free.bind(("localhost", 0))
-            address = f"localhost:{free.getsockname()[1]}"
-        shared = {_ADDRESS: address, _COUNT: str(processes)}
-        environments, name = [{**shared, _INDEX: str(index)} for index in range(int(processes))], ""
+            shared = {_ADDRESS: f"localhost:{free.getsockname()[1]}", _COUNT: str(processes)}
+        environments = [{**shared, _INDEX: str(index)} for index in range(int(processes))]
+        name, where = "", _HERE
     with tempfile.TemporaryFile() as said:
         workers: list[subprocess.Popen[bytes]] = []
         try:
@@ -75,37 +78,55 @@ def supervise(arguments: list[str], processes: int | str) -> int:
                 if place > 0:
                     streams |= {"stdout": subprocess.DEVNULL, "stderr": said}
                 command = [sys.executable, "-m", "experiments.cli", *arguments]
-                workers.append(subprocess.Popen(command, env={**os.environ, **environment, _WORKER: "1"}, **streams))
-            place, status = _wait(workers)
+                workers.append(subprocess.Popen(command, env={**os.environ, **environment, _WORKER: where}, **streams))
+            place, status, leader = _wait(workers)
         finally:
             for worker in workers:
                 worker.kill()
                 worker.wait()
-        if status in (0, 1, 2) and place == 0:
-            return status  # it has said what there is to say
         said.seek(0)
-        last_lines = [line for line in said.read().decode(errors="replace").splitlines() if line.startswith("ttc: ")]
+        words = said.read().decode(errors="replace")
     who = name or f"process {place} of {len(workers)}"
     if status < 0:
         lost = "was lost, or lost another one" if status == -signal.SIGABRT else f"was killed ({signal.Signals(-status).name})"
         print(f"ttc: {who} {lost}; {GOES_ON}", file=sys.stderr)
         return LOST
-    if place > 0:
-        print(last_lines[-1] if last_lines else f"ttc: {who} stopped with status {status}; {GOES_ON}", file=sys.stderr)
+    if status == DEFECT and place > 0:
+        print(words, file=sys.stderr)
+    elif place > 0 and leader is None:  # otherwise the first one has said what it heard of this one
+        print([*(line for line in words.splitlines() if line.startswith("ttc: ")), f"ttc: {who} stopped"][0], file=sys.stderr)
     return status
 
 
-def _wait(workers: list[subprocess.Popen[bytes]]) -> tuple[int, int]:
-    """The place and status of the first worker that fails; those of the first of them all if none does."""
+def _wait(workers: list[subprocess.Popen[bytes]]) -> tuple[int, int, int | None]:
+    """The place and status of the worker that failed, or of the first if none did; and the status of the first, if it has ended."""
+    ending: float | None = None
     while True:
         statuses = [worker.poll() for worker in workers]
-        for place, status in enumerate(statuses):
-            # The first one's status says how the run went, which the others do not know.
-            if status is not None and status != 0 and (place, status) != (0, 1):
-                return place, status
-        if None not in statuses:
-            return 0, int(statuses[0] or 0)
+        # The first one's status says how the run went, which the others do not know.
+        failed = [(place, status) for place, status in enumerate(statuses) if status and (place, status) != (0, 1)]
+        ending = time.monotonic() if failed and ending is None else ending
+        killed = [one for one in failed if one[1] < 0 and one[1] != -signal.SIGABRT]
+        # One that fails tells the others; which of them ends first does not matter.
+        if killed or None not in statuses or (ending is not None and time.monotonic() - ending > _LAST_WORDS_S):
+            failed.sort(key=_weight)
+            place, status = failed[0] if failed else (0, statuses[0] or 0)
+            return place, status, statuses[0]
         time.sleep(_POLL_S)
+
+
+def _weight(failed: tuple[int, int]) -> tuple[int, int]:
+    """What to tell of several failures: an error of its own, a kill, then what follows from those of others."""
+    place, status = failed
+    return (0 if status > 0 and status != LOST else 1 if status not in (LOST, -signal.SIGABRT) else 2), place
+
+
+def end(status: int) -> NoReturn:
+    """End a worker that failed, without waiting for the others; the first lets them speak, who are cut off with it."""
+    sys.stderr.flush()
+    if leads():
+        time.sleep(1.0)
+    os._exit(status)
 
 
 def join() -> None:
@@ -130,6 +151,9 @@ def join() -> None:
     except (ValueError, RuntimeError) as error:
         said = " ".join(str(error).split())[:200]
         raise UserError(f"processes must be able to meet, got {asked or 'nothing in the environment'} ({said})") from error
+    if os.environ[_WORKER] == _HERE and jax.default_backend() != "cpu":
+        count = jax.process_count()
+        raise UserError(f"processes must be 1 on a machine with accelerators, of which one drives all, got {count}")
 
 
 def _follow() -> None:

@@ -16,7 +16,7 @@ from ttc_jax.decoding import collapsed_candidates, rollout, rollout_candidates, 
 from ttc_jax.message_passing import message_passing
 from ttc_jax.risk import bit_error, exact_recovery, excess_risk
 from ttc_jax.sampling import BinarySampler
-from ttc_jax.sweep import DamagedChunkWarning, ProcessError, StoreError, SweepResult, replay, sweep
+from ttc_jax.sweep import DamagedChunkWarning, OtherSweepError, ProcessError, StoreError, SweepResult, replay, sweep
 from ttc_jax.tasks import (
     BinaryPrior,
     Context,
@@ -39,6 +39,7 @@ __all__ = [
     "GaussianPrior",
     "GivenSpectrum",
     "Isotropic",
+    "OtherSweepError",
     "PowerLaw",
     "ProcessError",
     "StoreError",

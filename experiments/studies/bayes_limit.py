@@ -142,7 +142,7 @@ def _check(config: BayesLimitConfig) -> None:
 def measure(config: BayesLimitConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate every dimension with every number of examples."""
     dims, ratios, names = np.sort(config.dim), _ratios(config), decoders(config)
-    engine.expect(len(dims) * len(ratios))
+    engine.expect(len(dims) * len(ratios), combined=2)
     found: list[list[tuple[np.ndarray, np.ndarray]]] = []
     for dim in dims:
         found.append([])

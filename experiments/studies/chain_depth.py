@@ -48,7 +48,6 @@ class ChainDepthConfig:
     """Contexts that a layer is tested on."""
     decoder: Literal["cached", "examples"] = "examples"
     """Form of the chain: steps from the examples, or the transformer with cached keys, which is slower and the same."""
-    """Layers of the largest dimension evaluated together; bounds the memory."""
 
 
 QUICK = ChainDepthConfig(num_tasks=64)

@@ -44,7 +44,6 @@ class PretrainingSizeConfig:
     """Standard deviation of the noise in the targets, of which the signal has standard deviation 1."""
     test_contexts_per_weight: int = 4
     """Contexts of new tasks that a run is tested on, over d^2."""
-    """Runs of the largest dimension evaluated together; bounds the memory."""
 
 
 QUICK = PretrainingSizeConfig(num_tasks=72)

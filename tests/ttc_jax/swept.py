@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 import time
+import warnings
 
 import jax
 import numpy as np
@@ -55,12 +56,17 @@ def main(pause=0.0, die_at=None, limit_bytes=None, meet=None, **options):
 
     if limit_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+    caught: list[warnings.WarningMessage] = []
     try:
-        result = ttc_jax.sweep(key(), risks, AXES, reused_axes=REUSED, progress=progress, **options)
+        with warnings.catch_warnings(record=True) as caught:
+            result = ttc_jax.sweep(key(), risks, AXES, reused_axes=REUSED, progress=progress, **options)
     except (ttc_jax.StoreError, ttc_jax.ProcessError) as error:
         print(json.dumps({"error": str(error), "kind": type(error).__name__}), flush=True)
+        if meet is not None and meet[2] == 0:
+            time.sleep(1.0)  # the others are cut off with the first
         os._exit(3)  # without waiting for processes that are gone
     found = {"digest": digest(result), "mean": result.mean.tolist(), "standard_error": result.standard_error.tolist()}
+    found["warnings"] = [str(one.message) for one in caught]
     print(json.dumps({**found, "resumed": result.num_resumed, "devices": len(jax.local_devices())}), flush=True)
 
 

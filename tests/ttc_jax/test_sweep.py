@@ -11,7 +11,7 @@ import pytest
 import ttc_jax
 from tests.errors import assert_named
 from ttc_jax import decoders, replay, sweep
-from ttc_jax.sweep import Moments
+from ttc_jax.sweep import Moments, runner
 from ttc_jax.sweep.summary import from_device, summarise
 
 KEY = jax.random.key(17)
@@ -115,6 +115,25 @@ def test_one_task_has_no_standard_error():
     assert np.isnan(sweep(KEY, lambda key: jax.random.normal(key), {}, num_tasks=1).standard_error)
 
 
+@pytest.mark.parametrize("dtype", ["bool", "int32", "float16", "bfloat16"])
+def test_what_is_no_single_precision_is_averaged_in_it(dtype):
+    """A hundred thousand tasks in one chunk: in half precision their number is infinite."""
+    result = sweep(KEY, lambda key: (jax.random.uniform(key) < 0.3).astype(dtype), {}, num_tasks=100_000, chunk_size=100_000)
+    exact = [jax.random.uniform(key) < 0.3 for key in jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(2000))]
+    assert result.mean == pytest.approx(0.3, abs=5 * (0.21 / 100_000) ** 0.5)
+    assert result.standard_error == pytest.approx((0.21 / 100_000) ** 0.5, rel=0.01)
+    few = sweep(KEY, lambda key: (jax.random.uniform(key) < 0.3).astype(dtype), {}, num_tasks=2000)
+    assert few.mean == pytest.approx(np.mean(exact), rel=1e-6)
+
+
+def test_complex_numbers_have_no_risk():
+    assert_named(lambda: sweep(KEY, lambda key: 1j * jax.random.normal(key), {}, num_tasks=2), "measure", "complex64")
+
+
+def test_the_largest_number_of_tasks_is_that_of_their_indices():
+    assert runner._looks(10**9, 0.1, None) == [10**9, 2 * 10**9, 2**31 - 1]
+
+
 def test_what_is_no_array_is_named():
     with pytest.raises(ValueError, match="measure must return one array, got dict"):
         sweep(KEY, lambda key: {"risk": jax.random.normal(key)}, {}, num_tasks=2)
@@ -179,6 +198,7 @@ TAILS = {
     "Pareto 3": (lambda key: jax.random.pareto(key, 3.0), False),
     "Pareto 1.2": (lambda key: jax.random.pareto(key, 1.2), True),
     "Cauchy": (lambda key: jax.random.cauchy(key), True),
+    "rate": (lambda key: jax.random.uniform(key) < 0.015, False),
     "rare": (lambda key: jnp.where(jax.random.uniform(key) < 2e-4, 1e6, 1.0), True),
 }
 

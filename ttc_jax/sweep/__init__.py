@@ -3,6 +3,6 @@
 from ttc_jax.sweep.moments import Moments
 from ttc_jax.sweep.processes import ProcessError
 from ttc_jax.sweep.runner import SweepResult, replay, sweep
-from ttc_jax.sweep.store import DamagedChunkWarning, StoreError
+from ttc_jax.sweep.store import DamagedChunkWarning, OtherSweepError, StoreError
 
-__all__ = ["DamagedChunkWarning", "Moments", "ProcessError", "StoreError", "SweepResult", "replay", "sweep"]
+__all__ = ["DamagedChunkWarning", "Moments", "OtherSweepError", "ProcessError", "StoreError", "SweepResult", "replay", "sweep"]

@@ -26,6 +26,7 @@ _ACCELERATOR_SHARE = 0.25
 _INTERMEDIATES = 4
 """Arrays as large as the largest one that a program is expected to hold at once; only a first guess."""
 _FIRST_GUESS = 256
+_MOST_TRIALS = 4
 _AXIS = "tasks"
 
 
@@ -100,7 +101,11 @@ def _one_point(measurement: Measurement) -> Any:
         if np.shape(measured) != measurement.reused:
             expected = f"shape {measurement.reused} as reused_axes says"
             raise ValueError(f"measure must return {expected}, got {np.shape(measured)}")
-        return jnp.asarray(measured)
+        values = jnp.asarray(measured)
+        if jnp.issubdtype(values.dtype, jnp.complexfloating):
+            raise ValueError(f"measure must return real numbers, got {values.dtype}")
+        # Of half precision, whole numbers and truth values the sums need more.
+        return values if values.dtype in (jnp.float32, jnp.float64) else values.astype(jnp.result_type(float))
 
     return jax.jit(measure)
 
@@ -112,7 +117,7 @@ def compile_program(
     *,
     limit: int,
     chunk_size: int | None,
-    memory: int | None,
+    memory_bytes: int | None,
 ) -> Program:
     """The program of a sweep, compiled once for the same function, shapes, devices and chunk.
 
@@ -122,16 +127,16 @@ def compile_program(
         devices: of this process.
         limit: tasks of the largest chunk that makes sense.
         chunk_size: tasks of a chunk; as many as fit if None.
-        memory: bytes that a chunk may take on its device; what :func:`default_memory` says if None.
+        memory_bytes: what a chunk may take on its device; what :func:`default_memory_bytes` says if None.
     """
     mesh = jax.make_mesh((len(devices),), (_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
-    budget = default_memory(devices[0]) if memory is None else memory
+    budget = default_memory_bytes(devices[0]) if memory_bytes is None else memory_bytes
     with jax.default_matmul_precision(measurement.matmul_precision):
         if chunk_size is not None:
             program = _compiled(measurement, inputs, mesh, min(chunk_size, limit))
         else:
             size = _guessed(measurement, inputs, mesh, budget, limit)
-            while True:
+            for _ in range(_MOST_TRIALS):
                 program = _compiled(measurement, inputs, mesh, size)
                 fitting = _fitting(budget, program.bytes_used // size, limit)
                 # The guess was too large, or so small that another compilation is worth it.
@@ -150,7 +155,7 @@ def _fitting(budget: int, each: int, limit: int) -> int:
     return min(limit, 2 ** int(math.log2(max(1, budget // max(1, each)))))
 
 
-def default_memory(device: jax.Device) -> int:
+def default_memory_bytes(device: jax.Device) -> int:
     """Bytes that a chunk may take: what stays in a CPU's caches, or a quarter of an accelerator's memory."""
     if device.platform == "cpu":
         return _HOST_BUDGET
@@ -175,7 +180,8 @@ def _compiled(measurement: Measurement, inputs: Inputs, mesh: Mesh, chunk_size: 
     def make():
         compiled = _traced(measurement, inputs, mesh, chunk_size).lower().compile()
         found = compiled.memory_analysis()
-        used = found.temp_size_in_bytes + found.output_size_in_bytes + found.argument_size_in_bytes if found else 0
+        # Weights and grid are there once, however many tasks there are.
+        used = found.temp_size_in_bytes + found.output_size_in_bytes if found else 0
         return _Compiled(chunk_size, compiled, used)
 
     return _once(_wanted(measurement, inputs, mesh, chunk_size), make)
@@ -235,5 +241,6 @@ def program_digest(measurement: Measurement, inputs: Inputs) -> str:
     """Hash of what the function computes at one point: another function, size or version of this package has another."""
     with jax.default_matmul_precision(measurement.matmul_precision):
         traced = _one_point(measurement).trace(inputs.key, inputs.params, *(axis[0] for axis in inputs.values))
-        # Lowered for one platform, wherever it is to run.
-        return _folders.digest(traced.lower(lowering_platforms=("cpu",)).as_text().encode())
+    # Lowered for one platform, wherever it is to run; arrays that the function holds may be beside its text.
+    constants = b"".join(np.asarray(array).tobytes() for array in traced.jaxpr.consts)
+    return _folders.digest(traced.lower(lowering_platforms=("cpu",)).as_text().encode() + constants)

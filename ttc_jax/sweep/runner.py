@@ -6,6 +6,8 @@ import collections
 import contextlib
 import functools
 import itertools
+import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +20,10 @@ from numpy.typing import ArrayLike
 
 from ttc_jax import _check, _folders
 from ttc_jax.sweep import processes
+from ttc_jax.sweep.processes import ProcessError
 from ttc_jax.sweep.program import Inputs, Measurement, Program, compile_program, evaluate, program_digest
-from ttc_jax.sweep.store import Store, StoreError
-from ttc_jax.sweep.summary import Summary, from_device
+from ttc_jax.sweep.store import DamagedChunkWarning, Store, StoreError
+from ttc_jax.sweep.summary import INDEX_SHARE, Summary, from_device, num_counted
 
 _LARGEST_TAIL_SHARE = 0.05
 _SMALLEST_TAIL_INDEX = 2.0
@@ -62,13 +65,15 @@ class SweepResult:
 
     @property
     def heavy_tailed(self) -> np.ndarray:
-        """Where the standard error cannot be trusted: the largest 0.1 % of at least 1000 tasks hold more than 5 % of the sum,
-        or the tail index is below 2.
+        """Where the standard error cannot be trusted, of at least 1000 tasks.
 
-        Of a Gaussian's absolute values that share is 0.4 %, of an exponential law's 0.8 %, of a lognormal's with log-variance
-        one 1.8 %, of a Pareto law's of index two 3 %.
+        There the tail index is below 2 by two standard errors, or it is below 4 and the largest 0.1 % of tasks hold more than
+        5 % of the sum of absolute values. Of a Gaussian's that share is 0.4 %, of an exponential law's 0.8 %, of a lognormal's
+        with log-variance one 1.8 %, of a Pareto law's of index two 3 %. Rates of events have equal largest values, and no tail.
         """
-        heavy = (self.tail_share > _LARGEST_TAIL_SHARE) | (self.tail_index < _SMALLEST_TAIL_INDEX)
+        certain = 1 + 2 / np.sqrt(num_counted(self.num_tasks, INDEX_SHARE))
+        heavy = (self.tail_share > _LARGEST_TAIL_SHARE) & (self.tail_index < 2 * _SMALLEST_TAIL_INDEX)
+        heavy |= self.tail_index * certain < _SMALLEST_TAIL_INDEX
         return heavy & (self.num_tasks >= _FEWEST_TASKS_OF_A_TAIL)
 
 
@@ -86,7 +91,7 @@ def sweep(
     store: Path | str | None = None,
     overwrite: bool = False,
     chunk_size: int | None = None,
-    memory: int | None = None,
+    memory_bytes: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     matmul_precision: str = "highest",
     progress: Callable[[int], None] = lambda _: None,
@@ -103,8 +108,8 @@ def sweep(
 
     Args:
         key: one typed key.
-        measure: pure function of one key and of one scalar keyword argument for every name in ``axes``. It is compiled once
-            for as long as the same function object is passed.
+        measure: pure function of one key and of one scalar keyword argument for every name in ``axes``, to one real array.
+            It is compiled once for as long as the same function object is passed.
         axes: one-dimensional values of each swept argument.
         num_tasks: number of independent tasks, the fewest if there is a target error.
         reused_axes: names and values of the dimensions of what ``measure`` returns (for example every number of steps
@@ -114,14 +119,14 @@ def sweep(
         target_error: keep doubling the number of tasks until the standard error at every grid point is at most this, as a
             share of the mean. The looks are at num_tasks, 2 num_tasks, 4 num_tasks, ... and max_tasks, whatever is seen.
         relative: if not, ``target_error`` is the standard error itself, as it should be where ``measure`` is a logarithm.
-        max_tasks: where a sweep with a target error stops at the latest; 64 num_tasks if None.
+        max_tasks: where a sweep with a target error stops at the latest; 64 num_tasks if None, and never beyond 2**31 - 1.
         store: folder in which completed chunks are kept, so that a sweep that was killed goes on where it stood, and one of
             more tasks begins with those that are there. Processes share it. A chunk that is damaged is measured again, with a
             warning (``DamagedChunkWarning``) that names it.
         overwrite: remove chunks that are another sweep's from the store, instead of an error.
-        chunk_size: tasks evaluated together on a device; what fits into ``memory`` if None.
-        memory: bytes that a chunk may take on its device; by default 16 MiB of a CPU's, to stay in its caches, and a quarter of
-            an accelerator's. What a task needs is what the compiler says.
+        chunk_size: tasks evaluated together on a device; what fits into ``memory_bytes`` if None.
+        memory_bytes: what a chunk may take on its device; by default 16 MiB of a CPU's memory, to stay in its caches, and a
+            quarter of an accelerator's. What a task needs is what the compiler says.
         devices: local devices to use; all if None.
         matmul_precision: of every product of matrices whose precision ``measure`` does not set itself: ``"highest"`` is
             float32 for float32; ``"default"`` may be TF32 or bfloat16 on an accelerator.
@@ -133,8 +138,8 @@ def sweep(
     Raises:
         ValueError: a size is not a positive integer, an axis is empty, not one-dimensional or not finite, or ``measure``
             returns another shape than ``reused_axes`` announces.
-        StoreError: the store cannot be written, is in use, or holds another sweep's chunks.
-        ProcessError: another process stopped; what is completed is in the store.
+        StoreError: the store cannot be written or is in use, or (``OtherSweepError``) it holds another sweep's chunks.
+        ProcessError: another process stopped, is gone, or makes another sweep; what is completed is in the store.
 
     Example:
         >>> def squared_error(key, noise):
@@ -161,25 +166,30 @@ def sweep(
         >>> sweep(jax.random.key(0), risks, {"decoding_noise_std": [0.0, 0.1]}, num_tasks=9, reused_axes=reused).mean.shape
         (2, 3, 2)
     """
-    measurement, inputs, named = _checked(key, measure, axes, reused_axes, params, matmul_precision)
-    num_tasks = _check.integer("num_tasks", num_tasks, minimum=1)
-    for name, value in (("chunk_size", chunk_size), ("memory", memory)):
-        if value is not None:
-            _check.integer(name, value, minimum=1)
-    looks = _looks(num_tasks, target_error, max_tasks)
-    devices = tuple(jax.local_devices() if devices is None else devices)
 
-    share = -(-num_tasks // (processes.count() * len(devices)))
-    limits: dict[str, Any] = {"limit": share, "chunk_size": chunk_size, "memory": memory}
-    program = compile_program(measurement, inputs, devices, **limits)
-    kept = None
-    if store is not None:
-        words = f"{devices[0].device_kind} ({devices[0].platform})"
-        description, leads = _description(measurement, inputs, named), processes.index() == 0
-        kept = Store(store, description, words, leads=leads, overwrite=overwrite)
-    with _Tasks(program, kept, progress) as tasks:
+    def prepare() -> _Tasks:
+        measurement, inputs, named = _checked(key, measure, axes, reused_axes, params, matmul_precision)
+        looks = _looks(_check.integer("num_tasks", num_tasks, minimum=1), target_error, max_tasks)
+        for name, value in (("chunk_size", chunk_size), ("memory_bytes", memory_bytes)):
+            if value is not None:
+                _check.integer(name, value, minimum=1)
+        places = tuple(jax.local_devices() if devices is None else devices)
+        if not places:
+            raise ValueError("devices must name at least one local device, got none")
+        limit = -(-num_tasks // (processes.count() * len(places)))
+        program = compile_program(measurement, inputs, places, limit=limit, chunk_size=chunk_size, memory_bytes=memory_bytes)
+        description: dict[str, Any] = {}
+        if store is not None or processes.count() > 1:
+            description = _description(measurement, inputs, named)
+        kept = None
+        if store is not None:
+            device = f"{places[0].device_kind} ({places[0].platform})"
+            kept = Store(store, description, device, leads=processes.index() == 0, overwrite=overwrite)
+        return _Tasks(program, kept, progress, named, looks, description)
+
+    with _Tasks.prepared(prepare) as tasks:
         total: Summary | None = None
-        for start, stop in itertools.pairwise([0, *looks]):
+        for start, stop in itertools.pairwise([0, *tasks.looks]):
             found = tasks.summary(start, stop)
             total = found if total is None else total.merge(found)
             reached = _reached(total, target_error, relative)
@@ -187,11 +197,11 @@ def sweep(
                 break
     assert total is not None
     return SweepResult(
-        named,
+        tasks.axes,
         total.moments.mean,
         total.moments.standard_error,
         total.moments.num_tasks,
-        len(looks),
+        len(tasks.looks),
         reached,
         total.tail_share(),
         total.tail_index(),
@@ -240,52 +250,70 @@ def replay(
 class _Tasks:
     """The tasks of a sweep, measured by this process and the others, as far as the store does not have them."""
 
-    def __init__(self, program: Program, store: Store | None, progress: Callable[[int], None]):
+    def __init__(
+        self,
+        program: Program,
+        store: Store | None,
+        progress: Callable[[int], None],
+        axes: dict[str, np.ndarray],
+        looks: list[int],
+        description: dict[str, Any],
+    ):
         self._program, self._store, self._progress = program, store, progress
+        self.axes, self.looks = axes, looks
+        self._shared = {**description, "looks": looks, "chunk_size": program.chunk_size}
         self.num_resumed = 0
+        self._resumed_here = 0
 
-    def __enter__(self) -> _Tasks:
-        failed: Exception | None = None
-        if self._store is not None:
-            try:
-                self._store.__enter__()
-            except Exception as error:
-                failed, self._store = error, None
-        try:
-            own = f"chunks of {self._program.chunk_size} tasks".encode()
-            others = processes.exchange(own if failed is None else failed)
-            if set(others) != {own}:
-                raise ValueError(f"chunk_size must be given where processes differ, got {b', '.join(others).decode()}")
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        if self._store is not None:
-            self._store.__exit__()
+    @classmethod
+    @contextlib.contextmanager
+    def prepared(cls, prepare: Callable[[], _Tasks]) -> Iterator[_Tasks]:
+        """Tasks with their store open, once all processes are ready for the same ones; what fails in one fails in all."""
+        with contextlib.ExitStack() as stack:
+            with processes.failing_together():
+                tasks = prepare()
+                if tasks._store is not None:
+                    stack.enter_context(tasks._store)
+                own = json.loads(json.dumps(tasks._shared))
+            for process, said in enumerate(processes.exchange(json.dumps(own).encode())):
+                if different := _folders.differences(json.loads(said), own):
+                    raise ProcessError(f"processes must make the same sweep, got one in process {process} whose {different}")
+            yield tasks
 
     def summary(self, start: int, stop: int) -> Summary:
         """Of all tasks from ``start`` to ``stop``, in every process."""
-        whole = None
-        if self._store is not None and (start, stop) in self._store.ranges(start, stop):
-            whole = self._store.read(start, stop)
+        with processes.failing_together():
+            whole = None
+            if self._store is not None and (start, stop) in self._store.ranges(start, stop):
+                whole = self._store.read(start, stop)
         if all(processes.exchange(b"" if whole is None else b"here")) and whole is not None:
             self.num_resumed += stop - start
             self._progress(stop)
             return whole
-        try:
-            own: bytes | Exception = self._measure(start, stop)
-        except Exception as error:
-            own = error
-        parts = [Summary.from_bytes(part) for part in processes.exchange(own) if part]
+        with processes.failing_together():
+            own = self._measure(start, stop)
+        processes.wait()
+        parts = [Summary.from_bytes(part) for part in processes.exchange(b"" if own is None else own.to_bytes()) if part]
         whole = functools.reduce(Summary.merge, parts)
+        if whole.moments.num_tasks != stop - start:
+            raise ProcessError(f"processes must measure {stop - start} tasks between them, got {whole.moments.num_tasks}")
+        self._hear()
         if self._store is not None and processes.index() == 0:
             with contextlib.suppress(StoreError):  # no room for it: the chunks are there, and say the same
                 self._store.replace(start, stop, whole)
         return whole
 
-    def _measure(self, start: int, stop: int) -> bytes:
+    def _hear(self) -> None:
+        """What the processes have found in the store: tasks that count, and chunks that do not."""
+        damaged = [] if self._store is None else self._store.forget_damages()
+        for said in processes.exchange(json.dumps([self._resumed_here, damaged]).encode()):
+            num_resumed, messages = json.loads(said)
+            self.num_resumed += num_resumed
+            for message in messages:
+                warnings.warn(message, DamagedChunkWarning, stacklevel=2)
+        self._resumed_here = 0
+
+    def _measure(self, start: int, stop: int) -> Summary | None:
         """The summary of this process's part of some tasks: as many chunks as the others have, give or take one."""
         size = self._program.chunk_size
         share = -(-(stop - start) // (size * processes.count())) * size
@@ -297,7 +325,8 @@ class _Tasks:
             found = part if found is None else found.merge(part)
             done += part.moments.num_tasks
             self._progress(min(stop, start + done * processes.count()))  # as if all were equally fast
-        return b"" if found is None else found.to_bytes()
+            processes.show_life()
+        return found
 
     def _parts(self, first: int, last: int) -> Iterator[Summary]:
         """Summaries of these tasks in their order: those in the store, and chunks of the tasks between them."""
@@ -310,7 +339,7 @@ class _Tasks:
                 if found is None:
                     yield from self._chunks(start, stop)
                 else:
-                    self.num_resumed += stop - start
+                    self._resumed_here += stop - start
                     yield found
             first = stop
 
@@ -360,7 +389,7 @@ def _looks(num_tasks: int, target_error: float | None, max_tasks: int | None) ->
             raise ValueError(f"max_tasks must be None without a target_error, got {max_tasks}")
         return [num_tasks]
     _check.scalar("target_error", target_error, minimum=0.0, open_ends=True)
-    last = 64 * num_tasks if max_tasks is None else _check.integer("max_tasks", max_tasks, minimum=num_tasks)
+    last = min(64 * num_tasks, 2**31 - 1) if max_tasks is None else _check.integer("max_tasks", max_tasks, minimum=num_tasks)
     doubled = itertools.takewhile(lambda look: look < last, (num_tasks * 2**power for power in itertools.count()))
     return [*doubled, last]
 

@@ -1,14 +1,14 @@
 """The store of a sweep: its completed chunks in a folder, so that a sweep that was killed goes on where it stood.
 
 ``sweep.json`` says whose chunks they are. The file ``FIRST-LAST.chunk`` has the summary of tasks FIRST to LAST - 1: one line of
-JSON about its origin, the summary, and the SHA-256 of all that. It is written in one piece (fsync, rename).
+JSON about its origin and whose it is, the summary, and the SHA-256 of all that. It is written in one piece (fsync, rename).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,12 @@ class StoreError(ValueError):
     """A folder that cannot be written, is in use, or holds another sweep's chunks; the message says which."""
 
 
+class OtherSweepError(StoreError):
+    """The folder holds another sweep's chunks, which ``overwrite`` would remove."""
+
+
 class DamagedChunkWarning(UserWarning):
-    """A chunk on disk is not what was written; its tasks are measured again."""
+    """A chunk on disk is not what this sweep wrote; its tasks are measured again."""
 
 
 class Store:
@@ -56,7 +60,9 @@ class Store:
         self._own = json.loads(json.dumps({**description, "numerics": NUMERICS}))
         self._device = device
         self._leads, self._overwrite = leads, overwrite
+        self._identity = _folders.digest(json.dumps(self._own, sort_keys=True).encode())
         self._damaged: set[tuple[int, int]] = set()  # what is not to be read again
+        self._unsaid: list[str] = []
         self._lock = filelock.FileLock(self._folder / _folders.LOCK)
 
     def __enter__(self) -> Store:
@@ -91,11 +97,11 @@ class Store:
         chunks = list(self._folder.glob(f"*{SUFFIX}"))
         different = self._differences() if chunks else ""
         if different and not self._overwrite:
-            raise StoreError(f"store must hold chunks of this sweep, got {self._folder}, {different}")
+            raise OtherSweepError(f"store must hold chunks of this sweep, got {self._folder}, {different}")
         if different or not chunks:
-            for path in chunks:
-                path.unlink(missing_ok=True)
             try:
+                for path in chunks:
+                    path.unlink(missing_ok=True)
                 _folders.write(self._folder / INDEX, json.dumps(self._own, indent=1).encode())
             except OSError as error:
                 raise self._unwritable(error) from error
@@ -125,7 +131,7 @@ class Store:
         return sorted((pair for pair in found if start <= pair[0] < pair[1] <= stop), key=lambda pair: (pair[0], -pair[1]))
 
     def read(self, first: int, last: int) -> Summary | None:
-        """The summary of a range; None, with a warning that names the file, if it is not what was written."""
+        """The summary of a range; None if it is not what this sweep wrote, of which :meth:`forget_damages` tells."""
         path = self._path(first, last)
         try:
             data = path.read_bytes()
@@ -133,14 +139,20 @@ class Store:
             if bytes.fromhex(_folders.digest(content)) != found:
                 raise ValueError("checksum")
             head, _, body = content.partition(b"\n")
-            if [json.loads(head)[name] for name in ("first", "last")] != [first, last]:
-                raise ValueError("range")
+            expected = {"first": first, "last": last, "sweep": self._identity}
+            if {name: json.loads(head).get(name) for name in expected} != expected:
+                raise ValueError("of another sweep or range")
             return Summary.from_bytes(body)
-        except (OSError, ValueError, LookupError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             said = f"{path} is damaged ({type(error).__name__}: {error}); tasks {first} to {last - 1} are measured again"
-            warnings.warn(said, DamagedChunkWarning, stacklevel=2)
             self._damaged.add((first, last))
+            self._unsaid.append(said)
             return None
+
+    def forget_damages(self) -> list[str]:
+        """What there is to say of damaged chunks since this was asked last: their files, and why."""
+        said, self._unsaid = self._unsaid, []
+        return said
 
     def write(self, first: int, last: int, summary: Summary) -> None:
         """Keep the summary of a range.
@@ -148,7 +160,7 @@ class Store:
         Raises:
             StoreError: it cannot be written, for want of room say; what was there is kept.
         """
-        head = {"first": first, "last": last, "device": self._device}
+        head = {"first": first, "last": last, "sweep": self._identity, "device": self._device}
         content = json.dumps(head).encode() + b"\n" + summary.to_bytes()
         try:
             _folders.write(self._path(first, last), content + bytes.fromhex(_folders.digest(content)))
@@ -166,10 +178,11 @@ class Store:
         if parts:
             self.write(start, stop, summary)
         for first, last in parts:
-            self._path(first, last).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it says the same and does no harm
+                self._path(first, last).unlink(missing_ok=True)
 
     def _path(self, first: int, last: int) -> Path:
         return self._folder / f"{first:012d}-{last:012d}{SUFFIX}"
 
     def _unwritable(self, error: OSError) -> StoreError:
-        return StoreError(f"store must be a folder that can be written, got {self._folder} ({error.strerror})")
+        return StoreError(f"store must be a folder that can be written, got {self._folder} ({error.strerror or error})")

@@ -14,7 +14,8 @@ from ttc_jax.sweep.moments import Moments
 
 TAIL_SHARE = 1e-3
 """The share of the tasks that counts as their tail."""
-_INDEX_SHARE = 5e-3  # by which the tail's index is estimated
+INDEX_SHARE = 5e-3
+"""The share by which the tail's index is estimated."""
 _MOST_COUNTED = 1024
 _MOST_NAMED = 64
 
@@ -30,7 +31,7 @@ def num_kept(num_tasks: int) -> int:
     Tasks are alike, so that one of many parts holds its share of the largest of the whole, give or take six standard
     deviations: what any part lets go does not count in the end.
     """
-    expected = min(_MOST_COUNTED, _INDEX_SHARE * num_tasks)
+    expected = min(_MOST_COUNTED, INDEX_SHARE * num_tasks)
     return min(num_tasks, math.ceil(expected + 6 * math.sqrt(expected)) + 6)
 
 
@@ -76,7 +77,7 @@ class Summary(NamedTuple):
 
         Below 2 the variance, and with it the standard error, does not exist.
         """
-        count = num_counted(self.moments.num_tasks, _INDEX_SHARE)
+        count = num_counted(self.moments.num_tasks, INDEX_SHARE)
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log(self._ordered()[: count + 1])
             spread = (logs[:-1] - logs[-1]).sum(axis=0) / count
