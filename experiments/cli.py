@@ -8,10 +8,7 @@ that need them, so that help is instant.
 from __future__ import annotations
 
 import contextlib
-import io
-import itertools
 import os
-import re
 import shutil
 import signal
 import sys
@@ -26,6 +23,7 @@ import tyro
 
 from experiments import cache, studies, workers
 from experiments.errors import UserError
+from experiments.parsing import parse
 
 _SHOW_PROGRESS_AFTER_S = 2.0
 _GIVEN = "$JAX_COMPILATION_CACHE_DIR"
@@ -163,7 +161,7 @@ def _dispatch(arguments: list[str]) -> int:
             raise UserError(f"STUDY must come right after {arguments[0]}, one of {', '.join(studies.names())}")
         of_study = {"run": _run, "replay": _replay}[arguments[0]]
         return of_study(arguments[1], arguments)
-    command = _parse(Command, "ttc", arguments)
+    command = parse(Command, "ttc", arguments)
     match command:
         case List():
             return _list()
@@ -192,14 +190,14 @@ def _settings(kind: type[Any], name: str, arguments: list[str]) -> tuple[Any, An
     study, program = studies.load(name), f"ttc {arguments[0]} {name}"
     # The preset decides the defaults of the settings, so it is read first.
     asked = [argument for argument in arguments[2:] if argument not in ("-h", "--help")]
-    preset, _ = _parse(Preset, program, asked, return_unknown_args=True)
+    preset, _ = parse(Preset, program, asked, return_unknown_args=True)
     config = study.presets[preset.preset]
     fields: list[Any] = [
         ("options", Annotated[kind, tyro.conf.OmitArgPrefixes]),
         ("config", Annotated[type(config), tyro.conf.OmitArgPrefixes], config),
     ]
     everything = make_dataclass("Everything", fields, namespace={"__doc__": study.question})
-    parsed = _parse(everything, program, arguments[2:])
+    parsed = parse(everything, program, arguments[2:])
     _check_seed(parsed.options)
     return parsed.config, parsed.options
 
@@ -366,41 +364,6 @@ def _doctor() -> int:
     print(f"trained weights are kept in {cache.weights()}, compiled programs in {cache.programs() or _GIVEN}")
     print("theory runs in float64 on the same device, whatever the session's default")
     return 0
-
-
-def _parse(kind: Any, program: str, arguments: list[str], **options: Any) -> Any:
-    """Typed arguments, with the parser's boxed message made one line."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(kind, prog=program, args=arguments, **options)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise UserError(_one_line(said.getvalue())) from None
-
-
-def _one_line(box: str) -> str:
-    """What a boxed message says: its first paragraph, without title and jargon, and the suggestion if there is one."""
-    _title, *boxed = box.splitlines()
-    lines = [re.sub(r"^╰.*╯$|[─-]{3,}|[│|]", "", line).strip() for line in boxed]
-    said = " ".join(itertools.takewhile(bool, itertools.dropwhile(lambda line: not line, lines)))
-    everything = " ".join(lines)
-    if suggestion := re.search(r"Perhaps you meant: .*?(--[\w-]+)", everything):
-        return f"{said}; did you mean {suggestion[1]}?"
-    if wrong := re.match(r"Error parsing (--[\w-]+): .*?('.*')", said):
-        option, value = wrong.groups()
-        kind = re.search(rf"{option} (\S+)", everything.removeprefix(said))
-        return f"{option} must be {_KINDS.get(kind[1] if kind else '', 'a value of its type')}, got {value}"
-    return said
-
-
-_KINDS = {
-    "INT": "an integer",
-    "FLOAT": "a number",
-    "[INT": "integers separated by spaces",
-    "[FLOAT": "numbers separated by spaces",
-}
 
 
 if __name__ == "__main__":

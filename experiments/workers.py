@@ -99,7 +99,7 @@ def supervise(arguments: list[str], processes: int | str) -> int:
 
 
 def _wait(workers: list[subprocess.Popen[bytes]]) -> tuple[int, int, int | None]:
-    """The place and status of the worker that failed, or of the first if none did; and the status of the first, if it has ended."""
+    """Place and status of the worker that failed, or of the first if none did; and the status of the first, if it has ended."""
     ending: float | None = None
     while True:
         statuses = [worker.poll() for worker in workers]

@@ -197,7 +197,7 @@ def test_control_c_stops_the_command_with_one_line(tmp_path):
         assert process.returncode == 130
         (line,) = said.splitlines()
         assert line.startswith("ttc: interrupted")
-    assert files(tmp_path / "averaging") == []
+    assert not (tmp_path / "averaging").exists() or files(tmp_path / "averaging") == []
 
 
 def test_a_defect_has_an_exit_status_of_its_own():

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import functools
 import itertools
-import json
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +15,10 @@ from numpy.typing import ArrayLike
 
 from ttc_jax import _check, _folders
 from ttc_jax.sweep import processes
-from ttc_jax.sweep.processes import ProcessError
-from ttc_jax.sweep.program import Inputs, Measurement, Program, compile_program, evaluate, program_digest
-from ttc_jax.sweep.store import DamagedChunkWarning, Store, StoreError
-from ttc_jax.sweep.summary import INDEX_SHARE, Summary, from_device, num_counted
+from ttc_jax.sweep.program import Inputs, Measurement, compile_program, evaluate, program_digest
+from ttc_jax.sweep.store import Store
+from ttc_jax.sweep.summary import INDEX_SHARE, Summary, num_counted
+from ttc_jax.sweep.tasks import Tasks
 
 _LARGEST_TAIL_SHARE = 0.05
 _SMALLEST_TAIL_INDEX = 2.0
@@ -167,7 +162,7 @@ def sweep(
         (2, 3, 2)
     """
 
-    def prepare() -> _Tasks:
+    def prepare() -> Tasks:
         measurement, inputs, named = _checked(key, measure, axes, reused_axes, params, matmul_precision)
         looks = _looks(_check.integer("num_tasks", num_tasks, minimum=1), target_error, max_tasks)
         for name, value in (("chunk_size", chunk_size), ("memory_bytes", memory_bytes)):
@@ -185,9 +180,9 @@ def sweep(
         if store is not None:
             device = f"{places[0].device_kind} ({places[0].platform})"
             kept = Store(store, description, device, leads=processes.index() == 0, overwrite=overwrite)
-        return _Tasks(program, kept, progress, named, looks, description)
+        return Tasks(program, kept, progress, named, looks, description)
 
-    with _Tasks.prepared(prepare) as tasks:
+    with Tasks.prepared(prepare) as tasks:
         total: Summary | None = None
         for start, stop in itertools.pairwise([0, *tasks.looks]):
             found = tasks.summary(start, stop)
@@ -245,126 +240,6 @@ def replay(
     """
     measurement, inputs, _ = _checked(key, measure, axes, reused_axes, params, matmul_precision)
     return evaluate(measurement, inputs, _check.integer("task", task, minimum=0))
-
-
-class _Tasks:
-    """The tasks of a sweep, measured by this process and the others, as far as the store does not have them."""
-
-    def __init__(
-        self,
-        program: Program,
-        store: Store | None,
-        progress: Callable[[int], None],
-        axes: dict[str, np.ndarray],
-        looks: list[int],
-        description: dict[str, Any],
-    ):
-        self._program, self._store, self._progress = program, store, progress
-        self.axes, self.looks = axes, looks
-        self._shared = {**description, "looks": looks, "chunk_size": program.chunk_size}
-        self.num_resumed = 0
-        self._resumed_here = 0
-
-    @classmethod
-    @contextlib.contextmanager
-    def prepared(cls, prepare: Callable[[], _Tasks]) -> Iterator[_Tasks]:
-        """Tasks with their store open, once all processes are ready for the same ones; what fails in one fails in all."""
-        with contextlib.ExitStack() as stack:
-            with processes.failing_together():
-                tasks = prepare()
-                if tasks._store is not None:
-                    stack.enter_context(tasks._store)
-                own = json.loads(json.dumps(tasks._shared))
-            for process, said in enumerate(processes.exchange(json.dumps(own).encode())):
-                if different := _folders.differences(json.loads(said), own):
-                    raise ProcessError(f"processes must make the same sweep, got one in process {process} whose {different}")
-            yield tasks
-
-    def summary(self, start: int, stop: int) -> Summary:
-        """Of all tasks from ``start`` to ``stop``, in every process."""
-        with processes.failing_together():
-            whole = None
-            if self._store is not None and (start, stop) in self._store.ranges(start, stop):
-                whole = self._store.read(start, stop)
-        if all(processes.exchange(b"" if whole is None else b"here")) and whole is not None:
-            self.num_resumed += stop - start
-            self._progress(stop)
-            return whole
-        with processes.failing_together():
-            own = self._measure(start, stop)
-        processes.wait()
-        parts = [Summary.from_bytes(part) for part in processes.exchange(b"" if own is None else own.to_bytes()) if part]
-        whole = functools.reduce(Summary.merge, parts)
-        if whole.moments.num_tasks != stop - start:
-            raise ProcessError(f"processes must measure {stop - start} tasks between them, got {whole.moments.num_tasks}")
-        self._hear()
-        if self._store is not None and processes.index() == 0:
-            with contextlib.suppress(StoreError):  # no room for it: the chunks are there, and say the same
-                self._store.replace(start, stop, whole)
-        return whole
-
-    def _hear(self) -> None:
-        """What the processes have found in the store: tasks that count, and chunks that do not."""
-        damaged = [] if self._store is None else self._store.forget_damages()
-        for said in processes.exchange(json.dumps([self._resumed_here, damaged]).encode()):
-            num_resumed, messages = json.loads(said)
-            self.num_resumed += num_resumed
-            for message in messages:
-                warnings.warn(message, DamagedChunkWarning, stacklevel=2)
-        self._resumed_here = 0
-
-    def _measure(self, start: int, stop: int) -> Summary | None:
-        """The summary of this process's part of some tasks: as many chunks as the others have, give or take one."""
-        size = self._program.chunk_size
-        share = -(-(stop - start) // (size * processes.count())) * size
-        first = min(stop, start + share * processes.index())
-        last = min(stop, first + share)
-        found: Summary | None = None
-        done = 0
-        for part in self._parts(first, last):
-            found = part if found is None else found.merge(part)
-            done += part.moments.num_tasks
-            self._progress(min(stop, start + done * processes.count()))  # as if all were equally fast
-            processes.show_life()
-        return found
-
-    def _parts(self, first: int, last: int) -> Iterator[Summary]:
-        """Summaries of these tasks in their order: those in the store, and chunks of the tasks between them."""
-        stored = [] if self._store is None else list(self._store.ranges(first, last))
-        for start, stop in [*stored, (last, last)]:
-            yield from self._chunks(first, start)
-            if start < stop:
-                assert self._store is not None
-                found = self._store.read(start, stop)
-                if found is None:
-                    yield from self._chunks(start, stop)
-                else:
-                    self._resumed_here += stop - start
-                    yield found
-            first = stop
-
-    def _chunks(self, first: int, last: int) -> Iterator[Summary]:
-        """Measure these tasks; the devices have their next chunks before the last ones are looked at."""
-        size, width = self._program.chunk_size, self._program.num_devices
-        firsts = range(first, last, size)
-        running: collections.deque[tuple[Sequence[int], Any]] = collections.deque()
-        group: Sequence[int]
-        for place in [*range(0, len(firsts), width), None]:
-            if place is not None:
-                group = firsts[place : place + width]
-                running.append((group, self._program.run(group[0], last)))
-            if running and (place is None or len(running) > 1):
-                yield from self._finished(*running.popleft(), last)
-
-    def _finished(self, firsts: Sequence[int], found: Any, last: int) -> Iterator[Summary]:
-        """Summaries of the chunks of one call, each kept before it counts."""
-        found = jax.device_get(found)
-        for device, first in enumerate(firsts):
-            num_tasks = min(self._program.chunk_size, last - first)
-            summary = from_device(jax.tree.map(lambda part, device=device: part[device], found), first, num_tasks)
-            if self._store is not None:
-                self._store.write(first, first + num_tasks, summary)
-            yield summary
 
 
 def _checked(key, measure, axes, reused_axes, params, matmul_precision) -> tuple[Measurement, Inputs, dict[str, np.ndarray]]:

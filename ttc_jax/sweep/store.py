@@ -68,10 +68,10 @@ class Store:
     def __enter__(self) -> Store:
         import filelock
 
-        if not self._leads:
-            return self
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            if not self._leads:
+                return self
             self._lock.acquire(timeout=0)
         except filelock.Timeout as error:
             raise StoreError(
