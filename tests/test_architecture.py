@@ -27,7 +27,7 @@ LAYERS = {
         {"models"},
         {"decoders"},
         {"decoding", "message_passing"},
-        {"risk", "recorded"},
+        {"risk"},
         {"verifiers", "aggregation"},
         {"curves", "training"},
         {"sweep"},
