@@ -29,7 +29,8 @@ _HERE = "here"  # its value where all workers are on this machine
 _AUTO = "auto"
 _SIGN_OF_LIFE_S = 20
 _POLL_S = 0.05
-_LAST_WORDS_S = 5.0
+_LAST_WORDS_S = 6.0
+_SECONDS_TO_SPEAK = 3.0
 
 
 def is_worker() -> bool:
@@ -125,7 +126,7 @@ def end(status: int) -> NoReturn:
     """End a worker that failed, without waiting for the others; the first lets them speak, who are cut off with it."""
     sys.stderr.flush()
     if leads():
-        time.sleep(1.0)
+        time.sleep(_SECONDS_TO_SPEAK)
     os._exit(status)
 
 

@@ -63,7 +63,7 @@ def main(pause=0.0, die_at=None, limit_bytes=None, meet=None, **options):
     except (ttc_jax.StoreError, ttc_jax.ProcessError) as error:
         print(json.dumps({"error": str(error), "kind": type(error).__name__}), flush=True)
         if meet is not None and meet[2] == 0:
-            time.sleep(1.0)  # the others are cut off with the first
+            time.sleep(4.0)  # the others are cut off with the first
         os._exit(3)  # without waiting for processes that are gone
     found = {"digest": digest(result), "mean": result.mean.tolist(), "standard_error": result.standard_error.tolist()}
     found["warnings"] = [str(one.message) for one in caught]

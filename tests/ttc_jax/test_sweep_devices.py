@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -132,9 +133,10 @@ def test_processes_that_make_different_sweeps_are_told(tmp_path):
 
 def test_processes_with_different_devices_are_told():
     address = free_address()
-    both = [start(devices, meet=[address, 2, index], **OPTIONS) for index, devices in enumerate((1, 2))]
-    for found in map(finish, both):
-        assert re.search(r"equally many devices, got [12] of 3 in process [01] of 2", found["error"])
+    first, second = (start(devices, meet=[address, 2, index], **OPTIONS) for index, devices in enumerate((1, 2)))
+    assert "equally many devices, got 1 of 3 in process 0 of 2" in finish(first)["error"]
+    second.communicate(timeout=60)  # which says the same, if it is not cut off before
+    assert second.returncode in (3, -signal.SIGABRT)
 
 
 def test_a_damaged_chunk_of_another_process_is_named_by_all_and_its_tasks_counted(tmp_path):
