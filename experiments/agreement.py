@@ -80,7 +80,8 @@ def judge(dataset: xr.Dataset) -> Verdict:
         dataset: measured, standard_error, predicted, model_error, judged, predicted_<term> for each term, and wrong_<name> for
             each wrong prediction of the study's own. If there is ``against``, by how many standard errors the measurement
             contradicts a further claim of the study at each point, one such point is a disagreement too. A ``reference`` among
-            the attributes says that ``predicted`` is a limit, not a prediction.
+            the attributes says that ``predicted`` is a limit, not a prediction; ``named_controls_only`` that the sample is what
+            it is, so that nobody expects it to show an error of 5 %.
     """
     judged = dataset["judged"].to_numpy().astype(bool)
     num_points = int(judged.sum())
@@ -156,9 +157,12 @@ def _controls(dataset: xr.Dataset) -> dict[str, np.ndarray]:
         # A term that is zero wherever the prediction is judged would not be missed by anybody.
         if str(name).startswith("predicted_") and dataset[name].to_numpy()[judged].any()
     }
-    return {
+    everywhere = {
         f"{RELATIVE_ERROR:.0%} too large": predicted * (1 + RELATIVE_ERROR),
         f"{RELATIVE_ERROR:.0%} too small": predicted * (1 - RELATIVE_ERROR),
+    }
+    return {
+        **({} if dataset.attrs.get("named_controls_only") else everywhere),
         **{f"without {name.replace('_', ' ')}": predicted - term for name, term in terms.items()},
         **{
             str(name).removeprefix("wrong_").replace("_", " "): dataset[name].to_numpy()

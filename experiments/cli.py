@@ -1,4 +1,4 @@
-"""The command line: ``ttc list | run STUDY | replay STUDY | reproduce | report DIR | doctor``.
+"""The command line: ``ttc list | run STUDY | replay STUDY | reproduce | recorded FILE ... | report DIR | doctor``.
 
 Exit status: 0 if all is well, 1 if a prediction disagrees with its measurement, 2 if the input is wrong (one line says what
 is), 70 after a defect of the program, 75 if a process was lost, 130 after Ctrl-C. Heavy packages are imported by the commands
@@ -94,6 +94,26 @@ class Reproduce(RunOptions):
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """Measure recorded samples of a language model (JSON lines), and predict many of them from a few."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Files of recorded samples."""
+    budget: int | None = None
+    """Samples of each problem that predict; the others judge. Half of the fewest if not given."""
+    predict: int | None = None
+    """Number of samples to predict pass@k for, beyond those that there are."""
+    skip_damaged: bool = False
+    """Leave out damaged lines, each with a warning, instead of stopping at the first."""
+    seed: int = 0
+    """Seed of resampling."""
+    out: Path = Path("results")
+    """Folder of results; a file's are in the folder of its name within it."""
+    overwrite: bool = False
+    """Replace results that were made with other settings."""
+
+
+@dataclass(frozen=True)
 class Report:
     """Write report.html about a folder of results."""
 
@@ -111,6 +131,7 @@ Command = (
     | Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Replay, tyro.conf.subcommand("replay")]
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
+    | Annotated[Recorded, tyro.conf.subcommand("recorded")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )
@@ -167,6 +188,8 @@ def _dispatch(arguments: list[str]) -> int:
             return _list()
         case Reproduce():
             return _reproduce(command, arguments)
+        case Recorded():
+            return _recorded(command)
         case Report():
             return _report(command.dir.expanduser())
         case _:
@@ -202,7 +225,7 @@ def _settings(kind: type[Any], name: str, arguments: list[str]) -> tuple[Any, An
     return parsed.config, parsed.options
 
 
-def _check_seed(options: Preset) -> None:
+def _check_seed(options: Preset | Recorded) -> None:
     if not 0 <= options.seed < 2**32:
         raise UserError(f"seed must be an integer from 0 to 2**32 - 1, got {options.seed}")
 
@@ -337,6 +360,23 @@ def _progress(description: str) -> Iterator[Callable[[float], None]]:
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+def _recorded(command: Recorded) -> int:
+    _check_seed(command)
+    names = [path.stem for path in command.files]
+    if len(set(names)) < len(names):
+        raise UserError(f"FILE must have names that differ, got {', '.join(map(str, command.files))}")
+    from experiments import record_files
+
+    outcomes = []
+    for path in command.files:
+        folder = command.out.expanduser() / path.stem
+        verdict = record_files.run(path.expanduser(), folder, command)
+        print(f"{path.stem}: {verdict}; {folder}")
+        outcomes.append(verdict.outcome)
+    _report(command.out.expanduser())
+    return int("disagrees" in outcomes)
 
 
 def _report(folder: Path) -> int:

@@ -37,16 +37,16 @@ def write(folder: Path) -> Path:
         dataset = results.read(run)
         try:
             verdict = agreement.judge(dataset)
-            sections.append(_section(dataset, verdict))
+            sections.append(_section(run.name, dataset, verdict))
         except (LookupError, ValueError, TypeError) as error:
             message = f"{run / results.DATA} must be a result file of this package, but it cannot be drawn ({error})"
             raise UserError(" ".join(message.split())) from error
-        judged.append((dataset, verdict))
+        judged.append((run.name, dataset, verdict))
     rows = "".join(
-        f"<tr><td><a href='#{name}'>{name}</a></td><td>{html.escape(studies.load(name).question)}</td>"
+        f"<tr><td><a href='#{html.escape(name)}'>{html.escape(name)}</a></td>"
+        f"<td>{html.escape(studies.load(dataset.attrs['study']).question)}</td>"
         f"<td class={verdict.outcome}>{verdict.outcome}</td></tr>"
-        for dataset, verdict in judged
-        if (name := dataset.attrs["study"])
+        for name, dataset, verdict in judged
     )
     page = (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
@@ -64,7 +64,7 @@ def write(folder: Path) -> Path:
     return path
 
 
-def _section(dataset: xr.Dataset, verdict: Verdict) -> str:
+def _section(run: str, dataset: xr.Dataset, verdict: Verdict) -> str:
     study = studies.load(dataset.attrs["study"])
     with figures.style():
         figure, formula = _svg(study.draw(dataset)), _svg(_formula(study.formula))
@@ -91,9 +91,9 @@ def _section(dataset: xr.Dataset, verdict: Verdict) -> str:
     }
     findings = {name: _words(value) for name, value in study.findings(dataset).items()}
     return (
-        f"<section id={study.name}><h2>{study.name}: <span class={verdict.outcome}>{verdict.outcome}</span></h2>"
+        f"<section id='{html.escape(run)}'><h2>{html.escape(run)}: <span class={verdict.outcome}>{verdict.outcome}</span></h2>"
         f"<p>{html.escape(study.question)}</p><img class=formula src='{formula}' alt='{html.escape(study.formula)}'>{warnings}"
-        f"<p><img src='{figure}' alt='Figure of {study.name}'></p>{_table(verdict_rows)}"
+        f"<p><img src='{figure}' alt='Figure of {html.escape(run)}'></p>{_table(verdict_rows)}"
         + (f"<h3>Findings</h3>{_table(findings)}" if findings else "")
         + f"<details><summary>Settings and versions</summary>{_table({**settings, **json.loads(dataset.attrs['versions'])})}"
         "</details></section>"

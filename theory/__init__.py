@@ -4,6 +4,7 @@ Arguments are scalars or arrays that broadcast, plain or traced; results are dou
 """
 
 from theory.allocation import Allocation, best_allocation
+from theory.answer_rates import AnswerRates, fit_answer_rates, predicted_vote_accuracy, vote_accuracy_interval
 from theory.answers import best_answer_value, best_of_pool, roc_accuracy
 from theory.bayes import BinaryBayes, Posterior, binary_bayes_error, discrete_bayes, gaussian_bayes_risk, posterior_vote_error
 from theory.binary_chain import SampledChain, sampled_chain
@@ -18,17 +19,20 @@ from theory.pretraining import chain_depth_risk, pretrained_attention_risk, ridg
 from theory.scalar_selection import expected_maximum_normal, scalar_best_of_n, scalar_softmax_selection
 from theory.selection import Gaussian, Quadratic, best_of_n_risk, best_of_n_risk_gaussian
 from theory.stability import divergence_probability, divergence_probability_covariance, largest_stable_step
+from theory.success_rates import Interval, SuccessRates, fit_success_rates, pass_at_k_interval, predicted_pass_at_k
 from theory.voting import majority_accuracy, plurality_accuracy, plurality_error_bound, plurality_error_exponent
 
 __all__ = [
     "Allocation",
     "AnswerLaw",
+    "AnswerRates",
     "BinaryBayes",
     "BinaryBayesEstimate",
     "ContextLoss",
     "Estimate",
     "Gaussian",
     "HeldOutLoss",
+    "Interval",
     "MajorityVote",
     "Measure",
     "Oracle",
@@ -37,6 +41,7 @@ __all__ = [
     "Quadratic",
     "RiskTerms",
     "SampledChain",
+    "SuccessRates",
     "answer_law",
     "best_allocation",
     "best_answer_value",
@@ -59,14 +64,19 @@ __all__ = [
     "expected_risk_covariance",
     "expected_risk_covariance_next_order",
     "expected_risk_next_order",
+    "fit_answer_rates",
+    "fit_success_rates",
     "gaussian_bayes_risk",
     "largest_stable_step",
     "majority_accuracy",
     "pass_at_k",
+    "pass_at_k_interval",
     "plurality_accuracy",
     "plurality_error_bound",
     "plurality_error_exponent",
     "posterior_vote_error",
+    "predicted_pass_at_k",
+    "predicted_vote_accuracy",
     "pretrained_attention_risk",
     "ridgeless_icl_risk",
     "risk_given_context",
@@ -77,4 +87,5 @@ __all__ = [
     "scalar_softmax_selection",
     "spectral_edge",
     "trained_attention",
+    "vote_accuracy_interval",
 ]

@@ -23,6 +23,8 @@ def load(name: str) -> Study:
     Raises:
         UserError: there is none.
     """
+    if name == "recorded":  # about files of others: it has no settings of its own, and is in no list
+        return importlib.import_module("experiments.record_study").STUDY
     if name not in names():
         raise UserError(f"study must be one of {', '.join(names())}, got {name!r}")
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").STUDY

@@ -1,0 +1,198 @@
+"""Recorded samples: what is measured against brute force, what is predicted against the rest, and what a user sees."""
+
+import itertools
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from experiments import agreement, cli, record, results
+from experiments.errors import UserError
+from experiments.record import RecordConfig, Samples
+from ttc_jax import recorded
+from ttc_jax.recorded import Problem
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+KNOWN = {
+    "tot_game24_gpt4_io": {1: 0.073, 4: 0.139, 16: 0.200, 64: 0.293, 100: 0.330},
+    "tot_game24_gpt4_cot": {1: 0.040, 4: 0.123, 16: 0.269, 64: 0.437, 100: 0.490},
+    "vcot_date_gpt35_np10": {1: 0.624, 4: 0.781, 10: 0.829},
+}
+VOTES = {
+    "vcot_date_gpt35_np10": {1: 0.624, 3: 0.684, 9: 0.723},
+    "tot_game24_gpt4_cot": {1: 0.041, 3: 0.042, 9: 0.059, 33: 0.076},
+}
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the recorded samples are not part of the project")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def simulated(rng, num_problems=120, num_samples=40, a=0.4, b=2.0, scores=True):
+    """Problems whose success rates have a Beta law; wrong answers are of five kinds, scores know something, longer is worse."""
+    problems = []
+    for place in range(num_problems):
+        flags = rng.random(num_samples) < rng.beta(a, b)
+        answers = [("right" if flag else ("", "w1", "w2", "w3", "w4")[rng.integers(5)]) for flag in flags]
+        known = {"scores": (flags + rng.normal(size=num_samples)).tolist()} if scores else {}
+        lengths = (100 - 20 * flags + rng.integers(0, 60, num_samples)).tolist()
+        problems.append(Problem(f"p{place}", gold="right", answers=tuple(answers), lengths=lengths, **known))
+    return problems
+
+
+def analysed(problems, seed=0, **asked):
+    return record.analyse(problems, RecordConfig("file", "hash", **asked), seed)
+
+
+def test_votes_without_replacement_are_those_of_all_subsets(rng):
+    """Six samples, two of which abstain, right ones under two names: every subset of each size."""
+    answers, flags = np.array([0, 1, 2, -1, 1, -1]), np.array([1, 0, 1, 0, 0, 0], bool)
+    numbers = np.array([1, 3, 5, 6])
+    exact = []
+    for number in numbers:
+        values = []
+        for subset in itertools.combinations(range(6), number):
+            votes = np.bincount(answers[list(subset)][answers[list(subset)] >= 0], minlength=3)
+            winners = np.flatnonzero((votes == votes.max()) & (votes > 0))
+            values.append(np.mean([bool(flags[answers == winner][0]) for winner in winners]) if winners.size else 0.0)
+        exact.append(np.mean(values))
+    found = np.mean([record.vote_accuracies(rng, Samples(answers, flags, None), numbers) for _ in range(50)], axis=0)
+    np.testing.assert_allclose(found, exact, atol=5 * 0.5 / (50 * 200) ** 0.5)
+    assert found[-1] == exact[-1]
+
+
+def test_predictions_of_the_first_samples_are_met_by_the_others(rng):
+    data = analysed(simulated(rng), budget=20, predict=500)
+    verdict = agreement.judge(data)
+    assert verdict.outcome == "agrees", verdict
+    assert verdict.controls["with problems equally hard"] > verdict.threshold
+    kinds = {str(name).rstrip("0123456789") for name in data["quantity"].to_numpy()}
+    assert kinds == {"pass@", "vote of ", "best by score of "}
+    assert data["predicted_k"][-1] == 500
+    # The law of the rates is known: 1 - B(a, b + k) / B(a, b).
+    exact = 1 - np.prod([(2.0 + j) / (2.4 + j) for j in range(500)])
+    last = data.isel(predicted_k=-1)
+    assert last["coverage_predicted_low"] < exact < last["coverage_predicted_high"]
+    assert (data["coverage_low"] <= data["coverage"]).all()
+    shortest, *_, longest = data["accuracy_by_length"].to_numpy()
+    assert shortest > longest + 3 * np.hypot(*data["accuracy_by_length_error"].to_numpy()[[0, -1]])
+
+
+def test_samples_that_get_worse_are_noticed(rng):
+    """The first half of every problem's samples is right more often: what they predict is not met."""
+    worse = []
+    for problem in simulated(rng, a=1.0):
+        flags = problem.correct.copy()
+        flags[20:] &= rng.random(20) < 0.5
+        answers = tuple(
+            answer if flag or answer != "right" else "w1" for answer, flag in zip(problem.answers, flags, strict=True)
+        )
+        worse.append(Problem(problem.problem, gold="right", answers=answers))
+    assert agreement.judge(analysed(worse)).outcome == "disagrees"
+
+
+def test_counts_alone_are_split_at_random(rng):
+    counts = [Problem(place, num_samples=40, num_correct=int(rng.binomial(40, rng.beta(0.4, 2.0)))) for place in range(150)]
+    data = analysed(counts, budget=15)
+    assert agreement.judge(data).outcome == "agrees"
+    assert all(str(name).startswith("pass@") for name in data["quantity"].to_numpy())
+    xr.testing.assert_identical(data["measured"], analysed(counts, budget=15)["measured"])
+    assert not np.array_equal(data["measured"], analysed(counts, seed=1, budget=15)["measured"])
+
+
+BAD = [
+    ({"budget": 0}, "budget .* 1 to 39, .* 0"),
+    ({"budget": 40}, "budget .* 40"),
+    ({"predict": 0}, "predict .* 0"),
+]
+
+
+@pytest.mark.parametrize(("asked", "pattern"), BAD)
+def test_bad_options_are_named(rng, asked, pattern):
+    with pytest.raises(UserError, match=pattern):
+        analysed(simulated(rng, 3), **asked)
+
+
+def test_problems_that_cannot_be_used_are_counted(rng):
+    usable = simulated(rng, 20, scores=False)
+    data = analysed([*usable, Problem("no gold", answers=("a", "b")), Problem("one", gold="a", answers=("a",))])
+    (warning,) = json.loads(data.attrs["warnings"])
+    assert warning.startswith("2 of 22 problems")
+    with pytest.raises(UserError, match="two problems of two checked samples each, got 1"):
+        analysed(usable[:1])
+
+
+def test_the_command_leaves_results_and_a_page(rng, capsys):
+    recorded.write("mine.jsonl", simulated(rng, 150, 24))
+    command = ["recorded", "mine.jsonl", "--budget", "8", "--predict", "100"]
+    assert cli.main(command) == 0
+    said = capsys.readouterr().out
+    assert re.match(r"mine: agrees; largest z", said)
+    folder = Path("results/mine")
+    assert {path.name for path in folder.iterdir()} >= {"data.nc", "figure.png", "figure.pdf", "verdict.json"}
+    data = results.read(folder)
+    assert data.attrs["budget"] == 8
+    verdict = json.loads((folder / "verdict.json").read_text())
+    assert "pass@100 predicted from 8, 90 % interval" in verdict["findings"]
+    page = Path("results/report.html").read_text()
+    assert "id='mine'" in page
+    assert "What do a few recorded samples" in page
+    assert cli.main([*command[:2], "--budget", "9"]) == 2  # other results are not replaced unasked
+    assert "budget 8 instead of 9" in capsys.readouterr().err
+    assert cli.main([*command[:2], "--budget", "9", "--overwrite"]) == 0
+
+
+def test_damaged_lines_stop_or_are_left_out(rng, capsys):
+    recorded.write("mine.jsonl", simulated(rng, 30, 10, scores=False))
+    with open("mine.jsonl", "a") as file:
+        file.write('{"problem": "broken", "answers": 3}\n')
+    assert cli.main(["recorded", "mine.jsonl"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "mine.jsonl, line 31: answers must be" in line
+    assert "--skip-damaged" in line
+    assert cli.main(["recorded", "mine.jsonl", "--skip-damaged"]) == 0
+    assert "line 31" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("files", [["nowhere.jsonl"], ["a/x.jsonl", "b/x.jsonl"], []])
+def test_bad_files_are_one_line(files, capsys):
+    assert cli.main(["recorded", *files]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@needs_data
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_coverage_is_reproduced(name):
+    problems = list(recorded.read(DATA / f"{name}.jsonl"))
+    data = analysed(problems)
+    known = {k: value for k, value in KNOWN[name].items() if k in data["k"]}
+    assert len(known) >= 3
+    for k, value in known.items():
+        assert float(data["coverage"].sel(k=k)) == pytest.approx(value, abs=6e-4)
+
+
+@needs_data
+@pytest.mark.parametrize("name", VOTES)
+def test_known_votes_are_reproduced(name, rng):
+    numbers = np.array(list(VOTES[name]))
+    found = [
+        record.vote_accuracies(rng, record._samples(problem), numbers) for problem in recorded.read(DATA / f"{name}.jsonl")
+    ]
+    np.testing.assert_allclose(
+        np.mean(found, axis=0), list(VOTES[name].values()), atol=4 * 0.5 / (200 * len(found)) ** 0.5 + 6e-4
+    )
+
+
+@needs_data
+def test_25_samples_of_game24_predict_a_hundred():
+    data = analysed(list(recorded.read(DATA / "tot_game24_gpt4_cot.jsonl")), budget=25)
+    predicted, measured = data.sel(predicted_k=100), float(data["coverage"].sel(k=100))
+    low, high = float(predicted["coverage_predicted_low"]), float(predicted["coverage_predicted_high"])
+    assert low < measured < high
+    assert high - low < 0.25
+    assert agreement.judge(data).outcome == "agrees"

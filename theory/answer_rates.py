@@ -1,0 +1,274 @@
+r"""From few answers to each of many problems to the accuracy of the vote of many answers.
+
+An answer is correct with a rate p that varies over problems by a fitted law; among correct answers, and among wrong ones, the
+shares of the different answers are those of a Dirichlet process whose strength is fitted over problems,
+
+    p | c of m  ~  posterior of the law of success rates,   shares | n  ~  Dirichlet(n_1, ..., n_K, strength)
+
+the last share being that of answers not seen yet, which breaks into pieces as the process says. The observed shares in their
+place would take the answers' noise for a difference between problems. Everything here runs in NumPy and SciPy on the host;
+nothing can be traced.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import optimize, special
+
+from theory._evaluate import check_count, check_plain, check_real, check_shape, check_sizes
+from theory.success_rates import Interval, SuccessRates, draw_rates, fit_success_rates, resampled_success_rates
+
+
+class AnswerRates(NamedTuple):
+    """How answers vary over problems.
+
+    Attributes:
+        correct: law of the rate of correct answers.
+        abstaining: law of the rate of abstentions among answers that are not correct; None if there was no abstention.
+        correct_strength: of the Dirichlet process of different correct answers; near zero if all are the same.
+        wrong_strength: of that of wrong answers, abstentions aside.
+    """
+
+    correct: SuccessRates
+    abstaining: SuccessRates | None
+    correct_strength: float
+    wrong_strength: float
+
+
+def fit_answer_rates(
+    answer_counts: ArrayLike, is_correct: ArrayLike, abstentions: ArrayLike = 0, *, model: str = "chosen"
+) -> AnswerRates:
+    r"""The laws of rates and the strengths under which the recorded answers are most probable.
+
+    The strength s of a Dirichlet process maximises Ewens' sampling formula over problems with n answers, K of them different,
+
+        sum_i K_i log s + log Gamma(s) - log Gamma(s + n_i)
+
+    Args:
+        answer_counts: how often each different answer to a problem was given, shape (P, K); rows of fewer end in zeros.
+        is_correct: which of them are correct, shape (P, K).
+        abstentions: answers that cast no vote and count as wrong, shape (P,) or one number for all.
+        model: of the rates of correct answers, as in :func:`theory.fit_success_rates`.
+
+    Raises:
+        ValueError: an argument has the wrong shape or range.
+
+    Source: Ewens (1972); Ferguson, Ann. Statist. 1 (1973).
+
+    Example:
+        >>> rates = fit_answer_rates([[3, 1, 1], [5, 0, 0], [1, 2, 2]], [[1, 0, 0], [1, 0, 0], [1, 0, 0]], model="beta")
+        >>> rates.abstaining is None, rates.correct_strength < 1e-3, rates.wrong_strength > 0.1
+        (True, True, True)
+    """
+    answers = _answers(answer_counts, is_correct, abstentions)
+    return _rates(answers, fit_success_rates(answers.num_correct, answers.num_samples, model))
+
+
+def predicted_vote_accuracy(
+    rng: np.random.Generator,
+    rates: AnswerRates,
+    answer_counts: ArrayLike,
+    is_correct: ArrayLike,
+    abstentions: ArrayLike = 0,
+    *,
+    num_candidates: ArrayLike,
+    num_draws: int = 64,
+) -> Any:
+    r"""Probability that the most frequent of N answers to a problem is correct, ties broken uniformly, averaged over problems.
+
+    Every draw takes the shares of a problem's answers from their posterior and N answers from these shares. Problems of which
+    all N answers are abstentions are not solved. The error of sampling is at most 1 / (2 sqrt(P num_draws)).
+
+    Args:
+        rng: NumPy's generator.
+        rates: of :func:`theory.fit_answer_rates`.
+        answer_counts: shape (P, K), as there.
+        is_correct: shape (P, K).
+        abstentions: shape (P,) or one number for all.
+        num_candidates: N >= 1; any shape, which is the result's.
+        num_draws: for each problem, >= 1.
+
+    Raises:
+        ValueError: an argument has the wrong shape or range.
+
+    Source: the posterior of a Dirichlet process; Sethuraman (1994) for its pieces.
+
+    Example:
+        >>> counts, correct = [[3, 1, 1], [5, 0, 0], [1, 2, 2]], [[1, 0, 0], [1, 0, 0], [1, 0, 0]]
+        >>> rates, rng = fit_answer_rates(counts, correct, model="beta"), np.random.default_rng(0)
+        >>> one, many = predicted_vote_accuracy(rng, rates, counts, correct, num_candidates=np.array([1, 99]), num_draws=2000)
+        >>> bool(0.5 < one < many < 0.9)
+        True
+    """
+    answers = _answers(answer_counts, is_correct, abstentions)
+    check_count("num_candidates", check_plain("num_candidates", num_candidates), minimum=1)
+    check_sizes(num_draws=(num_draws, 1))
+    parts = np.array_split(np.arange(len(answers.counts)), math.ceil(answers.counts.size * num_draws / _LARGEST_PART))
+    total = sum(
+        _votes(rng, rates, answers.take(np.repeat(part, num_draws)), np.ravel(num_candidates)).sum(axis=1) for part in parts
+    )
+    return (np.reshape(total, np.shape(num_candidates)) / (len(answers.counts) * num_draws))[()]
+
+
+def vote_accuracy_interval(
+    rng: np.random.Generator,
+    answer_counts: ArrayLike,
+    is_correct: ArrayLike,
+    abstentions: ArrayLike = 0,
+    *,
+    num_candidates: ArrayLike,
+    level: float = 0.9,
+    num_resamples: int = 200,
+    model: str = "chosen",
+) -> Interval:
+    r"""Accuracy of the vote of N answers over problems like these, with a percentile interval of a bootstrap over problems.
+
+    Every resample of problems has laws and strengths of its own, fitted to it; the model of the rates is chosen once.
+
+    Args:
+        rng: NumPy's generator.
+        answer_counts: shape (P, K), as in :func:`theory.fit_answer_rates`.
+        is_correct: shape (P, K).
+        abstentions: shape (P,) or one number for all.
+        num_candidates: N >= 1; any shape, which is that of the results.
+        level: probability, strictly between 0 and 1, that such an interval is meant to cover.
+        num_resamples: >= 20.
+        model: of the rates of correct answers, as in :func:`theory.fit_success_rates`.
+
+    Raises:
+        ValueError: an argument has the wrong shape or range.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+
+    Example:
+        >>> counts, correct = [[3, 1, 1], [5, 0, 0], [1, 2, 2], [0, 4, 1]], [[1, 0, 0]] * 4
+        >>> vote = vote_accuracy_interval(np.random.default_rng(0), counts, correct, num_candidates=15, model="beta")
+        >>> bool(vote.low < vote.estimate < vote.high)
+        True
+    """
+    answers = _answers(answer_counts, is_correct, abstentions)
+    check_count("num_candidates", check_plain("num_candidates", num_candidates), minimum=1)
+    check_shape("level", check_plain("level", level), ())
+    check_real("level", level, minimum=0.0, maximum=1.0, open_ends=True)
+    check_sizes(num_resamples=(num_resamples, 20))
+    rates = fit_answer_rates(answer_counts, is_correct, abstentions, model=model)
+    estimate = predicted_vote_accuracy(
+        rng, rates, answer_counts, is_correct, abstentions, num_candidates=num_candidates, num_draws=256
+    )
+    chosen = rng.integers(len(answers.counts), size=(num_resamples, len(answers.counts)))
+    laws = resampled_success_rates(answers.num_correct, answers.num_samples, rates.correct.model, chosen)
+    numbers, means = np.ravel(num_candidates), []
+    for problems, law in zip(chosen, laws, strict=True):
+        resample = answers.take(problems)
+        drawn = answers.take(np.repeat(problems, _DRAWS_OF_RESAMPLE))
+        means.append(_votes(rng, _rates(resample, law), drawn, numbers).mean(axis=1))
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
+    shape = np.shape(num_candidates)
+    return Interval(estimate, np.reshape(low, shape)[()], np.reshape(high, shape)[()])
+
+
+class _Answers(NamedTuple):
+    """Counts of different answers (P, K), which are correct (P, K), and abstentions (P,)."""
+
+    counts: np.ndarray
+    is_correct: np.ndarray
+    abstentions: np.ndarray
+
+    def take(self, problems: np.ndarray) -> _Answers:
+        return _Answers(self.counts[problems], self.is_correct[problems], self.abstentions[problems])
+
+    @property
+    def num_correct(self) -> np.ndarray:
+        return np.sum(self.counts * self.is_correct, axis=1)
+
+    @property
+    def num_samples(self) -> np.ndarray:
+        return self.counts.sum(axis=1) + self.abstentions
+
+
+def _answers(answer_counts: ArrayLike, is_correct: ArrayLike, abstentions: ArrayLike) -> _Answers:
+    problems, _ = check_shape("answer_counts", check_plain("answer_counts", answer_counts), (None, None))
+    check_count("answer_counts", answer_counts, minimum=0)
+    check_shape("is_correct", check_plain("is_correct", is_correct), np.shape(answer_counts))
+    flags = np.asarray(is_correct)
+    if not np.isin(flags, (0, 1)).all():
+        raise ValueError(f"is_correct must be true or false, got {flags[~np.isin(flags, (0, 1))].flat[0]!r}")
+    if np.ndim(check_plain("abstentions", abstentions)) != 0:
+        check_shape("abstentions", abstentions, (problems,))
+    check_count("abstentions", abstentions, minimum=0)
+    silent = np.broadcast_to(np.asarray(abstentions, np.int64), (problems,))
+    answers = _Answers(np.asarray(answer_counts, np.int64), flags.astype(bool), silent)
+    if (answers.num_samples == 0).any():
+        raise ValueError(f"answer_counts must have an answer to every problem, got none for {np.argmin(answers.num_samples)}")
+    return answers
+
+
+def _rates(answers: _Answers, correct: SuccessRates) -> AnswerRates:
+    wrong = answers.num_samples - answers.num_correct
+    some = wrong > 0
+    abstaining = None
+    if answers.abstentions.any() and some.sum() > 1:
+        abstaining = fit_success_rates(answers.abstentions[some], wrong[some], "beta")
+    strengths = (_strength(answers.counts * flags) for flags in (answers.is_correct, ~answers.is_correct))
+    return AnswerRates(correct, abstaining, *strengths)
+
+
+def _strength(counts: np.ndarray) -> float:
+    """Of the Dirichlet process under which the numbers of different answers, by rows of counts, are most probable."""
+    total, different = counts.sum(axis=1), np.count_nonzero(counts, axis=1)
+
+    def negative(log_strength: float) -> float:
+        strength = np.exp(log_strength)
+        return -float(np.sum(different * log_strength + special.gammaln(strength) - special.gammaln(strength + total)))
+
+    return float(np.exp(optimize.minimize_scalar(negative, bounds=_LOG_STRENGTHS, method="bounded").x))
+
+
+def _votes(rng: np.random.Generator, rates: AnswerRates, answers: _Answers, numbers: np.ndarray) -> np.ndarray:
+    """For each number of votes and each row, one draw of the correct share of the winners, (numbers, rows)."""
+    right = draw_rates(rng, rates.correct, answers.num_correct, answers.num_samples)
+    silent = np.zeros(len(right))
+    if rates.abstaining is not None:
+        silent = draw_rates(rng, rates.abstaining, answers.abstentions, answers.num_samples - answers.num_correct)
+    good = right[:, None] * _shares(rng, answers.counts * answers.is_correct, rates.correct_strength)
+    bad = ((1 - right) * (1 - silent))[:, None] * _shares(rng, answers.counts * ~answers.is_correct, rates.wrong_strength)
+    chances = np.concatenate([good, bad, ((1 - right) * silent)[:, None]], axis=1)
+    chances /= chances.sum(axis=1, keepdims=True)
+    return np.stack([_won(rng.multinomial(number, chances), good.shape[1]) for number in numbers])
+
+
+def _shares(rng: np.random.Generator, counts: np.ndarray, strength: float) -> np.ndarray:
+    """Shares (rows, K + pieces + 1) of the answers seen, of answers not seen, and of answers too rare to be given twice."""
+    seen = rng.gamma(counts)  # (rows, K); a shape of zero gives zero
+    unseen = rng.gamma(strength, size=(len(counts), 1))
+    none = counts.sum(axis=1, keepdims=True) == 0
+    unseen = np.where(none, 1.0, unseen)
+    total = seen.sum(axis=1, keepdims=True) + unseen
+    pieces = int(np.clip(math.ceil(4 * strength), 1, _MOST_PIECES))
+    broken = rng.beta(1.0, strength, size=(len(counts), pieces))
+    left = np.cumprod(1 - broken, axis=1)
+    new = np.concatenate([broken[:, :1], broken[:, 1:] * left[:, :-1], left[:, -1:]], axis=1)
+    return np.concatenate([seen, unseen * new], axis=1) / total
+
+
+def _won(votes: np.ndarray, num_good: int) -> np.ndarray:
+    """Correct share of the winners: votes (rows, ...) for correct answers, wrong ones, and abstentions; the last of either kind
+    are all different answers.
+    """
+    good, bad = votes[:, :num_good], votes[:, num_good:-1]
+    (good, good_single), (bad, bad_single) = ((one[:, :-1], one[:, -1]) for one in (good, bad))
+    top = np.maximum(np.maximum(good.max(axis=1), bad.max(axis=1)), (good_single + bad_single) > 0)
+    ones = top == 1
+    right = np.sum(good == top[:, None], axis=1) + ones * good_single
+    wrong = np.sum(bad == top[:, None], axis=1) + ones * bad_single
+    return np.where(top > 0, right / np.maximum(right + wrong, 1), 0.0)
+
+
+_LOG_STRENGTHS = (-12.0, 8.0)
+_MOST_PIECES = 200
+_DRAWS_OF_RESAMPLE = 8
+_LARGEST_PART = 2_000_000  # numbers at a time
