@@ -103,6 +103,12 @@ class Recorded:
     """Samples of each problem that predict; the others judge. Half of the fewest if not given."""
     predict: int | None = None
     """Number of samples to predict pass@k for, beyond those that there are."""
+    price: float = 1.0
+    """Price of a sample, in any unit."""
+    verifier_price: float = 0.0
+    """Price of a score, in the same unit."""
+    level: float = 0.05
+    """Chance that a vote which stops early stops at an answer that is not the most probable one."""
     skip_damaged: bool = False
     """Leave out damaged lines, each with a warning, instead of stopping at the first."""
     seed: int = 0

@@ -40,12 +40,18 @@ class RecordConfig:
         sha256: hash of its bytes.
         budget: samples of each problem that predict; half of the fewest if None.
         predict: most samples to predict for; as many as there are if None.
+        price: of a sample.
+        verifier_price: of a score.
+        level: chance that a vote which stops early stops at an answer that is not the most probable one.
     """
 
     file: str
     sha256: str
     budget: int | None = None
     predict: int | None = None
+    price: float = 1.0
+    verifier_price: float = 0.0
+    level: float = 0.05
 
 
 class Samples(NamedTuple):
@@ -111,6 +117,7 @@ def analyse(problems: Sequence[Problem], config: RecordConfig, seed: int) -> xr.
     values: dict[str, Any] = {name: ("quantity", column) for name, column in zip(Row._fields, columns, strict=True)}
     values["wrong_with_problems_equally_hard"] = values.pop("alike")
     values["judged"] = ("quantity", np.ones(len(rows), np.int8))
+    stops = {} if first.samples is None or rest.samples is None else _stops(rng, first.samples, rest.samples, config.level)
     curves, coordinates = _curves(rng, usable, first, max(fewest, config.predict or 0))
     left_out = len(problems) - len(usable)
     said = f"{left_out} of {len(problems)} problems have fewer than two samples, or no right answer to compare them with"
@@ -127,7 +134,7 @@ def analyse(problems: Sequence[Problem], config: RecordConfig, seed: int) -> xr.
         "device": device(),
         "wall_time_s": round(time.perf_counter() - started, 3),
     }
-    return xr.Dataset({**values, **curves, **_lengths(usable)}, {"quantity": list(rows), **coordinates}, attributes)
+    return xr.Dataset({**values, **curves, **stops, **_lengths(usable)}, {"quantity": list(rows), **coordinates}, attributes)
 
 
 def _checked(usable: Sequence[Problem], config: RecordConfig) -> int:
@@ -140,6 +147,11 @@ def _checked(usable: Sequence[Problem], config: RecordConfig) -> int:
         raise UserError(f"budget must be from 1 to {fewest - 1}, so that samples are left to judge by, got {budget}")
     if config.predict is not None and config.predict < 1:
         raise UserError(f"predict must be an integer of at least 1, got {config.predict}")
+    for name in ("price", "verifier_price"):
+        if not 0 <= getattr(config, name) < np.inf:
+            raise UserError(f"{name} must be finite and at least 0, got {getattr(config, name):g}")
+    if not 0 < config.level < 1:
+        raise UserError(f"level must be strictly between 0 and 1, got {config.level:g}")
     return budget
 
 
@@ -226,6 +238,29 @@ def vote_accuracies(rng: np.random.Generator, samples: Samples, numbers: np.ndar
         leading = (votes == votes.max(axis=1, keepdims=True)) & (votes > 0)
         found.append((leading @ worth / np.maximum(leading.sum(axis=1), 1)).mean())
     return np.array(found)
+
+
+def _stops(rng: np.random.Generator, first: list[Samples], rest: list[Samples], level: float) -> dict[str, Any]:
+    """Votes that stop when their leader is certain: share of the others used as they come, and accuracy; the share predicted.
+
+    It is predicted by drawing as many answers again from those of the first samples, which says nothing of accuracies.
+    """
+    mean, error = _mean(np.array([_stopped(one, np.arange(len(one.answers)), level) for one in rest]).T)
+    drawn = [
+        _stopped(one, rng.integers(len(one.answers), size=len(other.answers)), level)[0]
+        for one, other in zip(first, rest, strict=True)
+    ]
+    found = {"stopping": ("stopping_quantity", mean), "stopping_standard_error": ("stopping_quantity", error)}
+    return {**found, "stopping_predicted": ((), np.mean(drawn))}
+
+
+def _stopped(samples: Samples, order: np.ndarray, level: float) -> tuple[float, float, float]:
+    """Share of the samples that is used, accuracy of the leader then, and of the leader of all."""
+    answers, (counts, worth) = samples.answers[order], counted(samples)
+    stop = theory.stop_when_certain(answers, level=level)
+    votes = np.bincount(answers[answers >= 0], minlength=len(counts))
+    every = worth[votes.argmax()] if votes.any() else 0.0
+    return stop.num_samples / len(answers), float(worth[stop.leader]) if stop.leader >= 0 else 0.0, float(every)
 
 
 def _choices(rng: np.random.Generator, first: Half, rest: list[Samples], largest: int) -> dict[str, Row]:

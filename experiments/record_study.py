@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -78,11 +79,33 @@ def findings(data: xr.Dataset) -> dict[str, Any]:
         found[f"pass@{k} predicted from {data.attrs['budget']}, 90 % interval"] = {
             name: float(one[variable]) for name, variable in names.items()
         }
+    if "stopping" in data:
+        kinds = ("samples used", "accuracy", "accuracy of all votes")
+        columns = (data[name].to_numpy() for name in ("stopping", "stopping_standard_error"))
+        stops = {name: f"{mean:.3f} ± {error:.3f}" for name, mean, error in zip(kinds, *columns, strict=True)}
+        stops["samples used, predicted"] = f"{float(data['stopping_predicted']):.3f}"
+        found["votes that stop when their leader is certain"] = stops
+        found["what is worth its price"] = frontier(data)
     if "accuracy_by_length" in data:
         mean, error = (data[name].to_numpy() for name in ("accuracy_by_length", "accuracy_by_length_error"))
         ends = {"shortest": 0, "longest": -1}
         found["accuracy by length"] = {end: f"{mean[place]:.3f} ± {error[place]:.3f}" for end, place in ends.items()}
     return found
+
+
+def frontier(data: xr.Dataset) -> list[dict[str, Any]]:
+    """Ways to choose one answer that no cheaper one is predicted to match, by cost for each problem."""
+    config = json.loads(data.attrs["config"])
+    prices = {VOTE: config["price"], BEST: config["price"] + config["verifier_price"]}
+    ways = []
+    for kind, price in prices.items():
+        for number, measured, _, predicted in zip(*_series(data, kind), strict=True):
+            ways.append((price * number, -predicted, measured, f"{kind}{number}"))
+    kept: list[dict[str, Any]] = []
+    for cost, negative, measured, way in sorted(ways):
+        if not kept or -negative > kept[-1]["predicted"]:
+            kept.append({"way": way, "cost": float(cost), "predicted": float(-negative), "measured": float(measured)})
+    return kept
 
 
 def _not_run(*_: Any) -> Any:

@@ -46,9 +46,9 @@ LAYERS = {
         {"cli"},
     ],
     "theory": [
-        {"_evaluate", "_quadrature"},
+        {"_evaluate", "_quadrature", "_rate_fits"},
         {"_sampler"},
-        {"spectrum", "resolvents", "scalar_selection", "voting", "coverage", "answers", "success_rates"},
+        {"spectrum", "resolvents", "scalar_selection", "voting", "coverage", "answers", "success_rates", "stopping"},
         {"stability", "selection", "chain", "bayes", "pretraining", "answer_rates"},
         {"covariance", "contexts", "binary_chain", "binary_end"},
         {"allocation", "enumeration", "finite_bayes"},

@@ -19,6 +19,7 @@ from theory.pretraining import chain_depth_risk, pretrained_attention_risk, ridg
 from theory.scalar_selection import expected_maximum_normal, scalar_best_of_n, scalar_softmax_selection
 from theory.selection import Gaussian, Quadratic, best_of_n_risk, best_of_n_risk_gaussian
 from theory.stability import divergence_probability, divergence_probability_covariance, largest_stable_step
+from theory.stopping import Stop, stop_when_certain
 from theory.success_rates import Interval, SuccessRates, fit_success_rates, pass_at_k_interval, predicted_pass_at_k
 from theory.voting import majority_accuracy, plurality_accuracy, plurality_error_bound, plurality_error_exponent
 
@@ -41,6 +42,7 @@ __all__ = [
     "Quadratic",
     "RiskTerms",
     "SampledChain",
+    "Stop",
     "SuccessRates",
     "answer_law",
     "best_allocation",
@@ -86,6 +88,7 @@ __all__ = [
     "scalar_best_of_n",
     "scalar_softmax_selection",
     "spectral_edge",
+    "stop_when_certain",
     "trained_attention",
     "vote_accuracy_interval",
 ]

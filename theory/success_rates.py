@@ -10,17 +10,19 @@ number of pseudo-problems of that outcome. Everything here runs in NumPy and Sci
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, special, stats
+from scipy import special, stats
 
 from theory._evaluate import check_count, check_plain, check_real, check_shape
+from theory._rate_fits import FEW_OUTCOMES, Outcomes, fitted, grid, law_shares
 
 MODELS = ("beta", "beta with atoms", "any law")
+_NO_WEIGHT = 1e-9
+_NUM_FOLDS = 20
+_NUM_SIZES = 16  # of groups of pseudo-problems, on either side
 
 
 class SuccessRates(NamedTuple):
@@ -94,7 +96,7 @@ def fit_success_rates(num_correct: ArrayLike, num_samples: ArrayLike, model: str
     held_out = {name: _held_out(outcomes, name) for name in names}
     best = max(names, key=lambda name: held_out[name])
     counts = _padded(outcomes.counts)
-    fits = _fitted(outcomes, best, counts[None])
+    fits = fitted(outcomes, best, counts[None])
     return _law(outcomes, best, fits.parameters[0], float(counts @ fits.log_chances[0]), held_out)
 
 
@@ -179,7 +181,7 @@ def resampled_success_rates(
     matches = (num_correct[:, None] == outcomes.correct) & (num_samples[:, None] == outcomes.samples)
     which = np.argmax(matches, axis=1)[resamples]
     counts = np.stack([np.bincount(row, minlength=outcomes.correct.size) for row in which]).astype(float)
-    fits = _fitted(outcomes, model, _padded(counts))
+    fits = fitted(outcomes, model, _padded(counts))
     values = np.sum(_padded(counts) * fits.log_chances, axis=1)
     return [_law(outcomes, model, one, float(value), {}) for one, value in zip(fits.parameters, values, strict=True)]
 
@@ -199,25 +201,7 @@ def draw_rates(rng: np.random.Generator, rates: SuccessRates, num_correct: np.nd
     return np.take_along_axis(values, np.minimum(chosen, values.shape[1] - 1)[:, None], axis=1)[:, 0]
 
 
-class _Outcomes(NamedTuple):
-    """The distinct outcomes (correct, samples), each (R,), and how many problems have them (R,)."""
-
-    correct: np.ndarray
-    samples: np.ndarray
-    counts: np.ndarray
-
-
-class _Fits(NamedTuple):
-    """Laws fitted to B lists of counts: log-probabilities of the outcomes and of none and some of k correct, (B, R + 2).
-
-    The parameters are the weights of the grid, or those of the Beta law and its atoms.
-    """
-
-    log_chances: np.ndarray
-    parameters: np.ndarray
-
-
-def _outcomes(num_correct: ArrayLike, num_samples: ArrayLike) -> _Outcomes:
+def _outcomes(num_correct: ArrayLike, num_samples: ArrayLike) -> Outcomes:
     """The problems' counts, checked."""
     check_shape("num_correct", check_plain("num_correct", num_correct), (None,))
     check_count("num_correct", num_correct, minimum=0)
@@ -231,7 +215,7 @@ def _outcomes(num_correct: ArrayLike, num_samples: ArrayLike) -> _Outcomes:
         worst = np.argmax(correct - samples)
         raise ValueError(f"num_correct must not exceed num_samples = {samples[worst]:g}, got {correct[worst]:g}")
     pairs, counts = np.unique(np.stack([correct, samples]), axis=1, return_counts=True)
-    return _Outcomes(pairs[0], pairs[1], counts.astype(float))
+    return Outcomes(pairs[0], pairs[1], counts.astype(float))
 
 
 def _check_model(model: str) -> None:
@@ -239,21 +223,12 @@ def _check_model(model: str) -> None:
         raise ValueError(f"model must be 'chosen' or one of {MODELS}, got {model!r}")
 
 
-def _fitted(outcomes: _Outcomes, model: str, counts: np.ndarray, k: float = 1.0) -> _Fits:
-    """The laws under which counts (B, R + 2) of the outcomes, and of none and some of k correct, are most probable."""
-    if model == "any law":
-        chances = _grid_chances(outcomes, k)
-        weights = np.stack([_best_weights(chances, row) for row in counts])
-        return _Fits(np.log(np.maximum(weights @ chances.T, _TINY)), weights)
-    return _climbed(outcomes, counts, k, with_atoms=model == "beta with atoms")
-
-
 def _padded(counts: np.ndarray) -> np.ndarray:
     """Counts (..., R) of the outcomes, with none of the two pseudo-outcomes."""
     return np.concatenate([counts, np.zeros((*counts.shape[:-1], 2))], axis=-1)
 
 
-def _held_out(outcomes: _Outcomes, model: str) -> float:
+def _held_out(outcomes: Outcomes, model: str) -> float:
     """Log-likelihood of each problem under the fit to all others, or to those of other folds where outcomes are many.
 
     All problems of one outcome have the same others. Folds are random: those that share out every outcome evenly would be
@@ -261,26 +236,26 @@ def _held_out(outcomes: _Outcomes, model: str) -> float:
     """
     size = outcomes.counts.size
     left_out, repeats = np.eye(size), outcomes.counts
-    if size > _FEW_OUTCOMES:
+    if size > FEW_OUTCOMES:
         which = np.random.default_rng(0).permutation(np.repeat(np.arange(size), outcomes.counts.astype(int)))
         left_out, repeats = np.zeros((_NUM_FOLDS, size)), np.ones(_NUM_FOLDS)
         np.add.at(left_out, (np.arange(which.size) % _NUM_FOLDS, which), 1.0)
-    fits = _fitted(outcomes, model, _padded(outcomes.counts - left_out))
+    fits = fitted(outcomes, model, _padded(outcomes.counts - left_out))
     return float(repeats @ np.sum(_padded(left_out) * fits.log_chances, axis=1))
 
 
-def _law(outcomes: _Outcomes, model: str, parameters: np.ndarray, value: float, held_out: dict[str, float]) -> SuccessRates:
+def _law(outcomes: Outcomes, model: str, parameters: np.ndarray, value: float, held_out: dict[str, float]) -> SuccessRates:
     if model == "any law":
         none, kept = float("nan"), parameters > _NO_WEIGHT
-        support, weights = _grid(outcomes, 1.0)[kept], parameters[kept] / parameters[kept].sum()
+        support, weights = grid(outcomes, 1.0)[kept], parameters[kept] / parameters[kept].sum()
         return SuccessRates(support, weights, 0.0, none, none, model, value, held_out)
     a, b = np.exp(parameters[:2])
-    atoms, rest = _shares(parameters)
+    atoms, rest = law_shares(parameters)
     kept = atoms > 0
     return SuccessRates(np.array([0.0, 1.0])[kept], atoms[kept], float(rest), float(a), float(b), model, value, held_out)
 
 
-def _ends(outcomes: _Outcomes, k: float, held_out: dict[str, float], allowed: float) -> tuple[float, float]:
+def _ends(outcomes: Outcomes, k: float, held_out: dict[str, float], allowed: float) -> tuple[float, float]:
     """Least and largest pass@k at which likelihood, fallen and held out, is at most half of ``allowed`` below the best."""
     best, ends = max(held_out.values()), []
     for model, value in held_out.items():
@@ -291,7 +266,7 @@ def _ends(outcomes: _Outcomes, k: float, held_out: dict[str, float], allowed: fl
     return float(min(ends)), float(max(ends))
 
 
-def _path(outcomes: _Outcomes, model: str, k: float) -> tuple[np.ndarray, np.ndarray]:
+def _path(outcomes: Outcomes, model: str, k: float) -> tuple[np.ndarray, np.ndarray]:
     """Values of pass@k, ascending, and the signed roots of twice the fall of the model's log-likelihood at each.
 
     The most probable law of a given pass@k is the fit to the counts and some number of pseudo-problems of which none (or some)
@@ -301,150 +276,8 @@ def _path(outcomes: _Outcomes, model: str, k: float) -> tuple[np.ndarray, np.nda
     sizes = counts.sum() * np.geomspace(1e-3, 1e2, _NUM_SIZES)
     tried = np.repeat(counts[None], 2 * _NUM_SIZES + 1, axis=0)
     tried[:_NUM_SIZES, -2], tried[_NUM_SIZES + 1 :, -1] = sizes[::-1], sizes
-    log_chances = _fitted(outcomes, model, tried, k).log_chances
+    log_chances = fitted(outcomes, model, tried, k).log_chances
     falls = log_chances[_NUM_SIZES] @ counts - log_chances @ counts
     roots = np.sqrt(2 * np.maximum(falls, 0.0)) * np.repeat([-1.0, 0.0, 1.0], [_NUM_SIZES, 1, _NUM_SIZES])
     # Rounding must not turn the path round where it stands still.
     return np.maximum.accumulate(np.exp(log_chances[:, -1])), np.maximum.accumulate(roots)
-
-
-def _grid(outcomes: _Outcomes, k: float) -> np.ndarray:
-    """Rates: 0, a few observed, by constant factors up to one correct, and by a quarter of a standard error from there to 1."""
-    most = outcomes.samples.max()
-    smallest = 1 / most
-    few = np.geomspace(0.01 / max(k, most), smallest, math.ceil(np.log(100 * max(k / most, 1.0)) / 0.25), endpoint=False)
-    angle = 2 * np.arcsin(np.sqrt(smallest))
-    angles = np.linspace(angle, np.pi, math.ceil(4 * np.sqrt(most) * (np.pi - angle)) + 1)
-    observed = outcomes.correct / outcomes.samples
-    return np.unique(np.concatenate([[0.0], few, np.sin(angles / 2) ** 2, observed[:_FEW_OUTCOMES]]))
-
-
-def _grid_chances(outcomes: _Outcomes, k: float) -> np.ndarray:
-    """Probability of every outcome, and of none and some of k correct, at each rate of the grid, (R + 2, rates)."""
-    grid = _grid(outcomes, k)
-    missed = (1 - grid) ** k
-    chances = stats.binom.pmf(outcomes.correct[:, None], outcomes.samples[:, None], grid)
-    return np.concatenate([chances, missed[None], 1 - missed[None]])
-
-
-def _best_weights(chances: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Weights w on the simplex of largest sum_r counts_r log (chances w)_r, by constrained Newton steps.
-
-    At the maximum sum_r counts_r chances_rj / (chances w)_r <= sum_r counts_r for every j, and the steps end when that holds.
-    """
-    chances, counts = chances[counts > 0], counts[counts > 0]
-    total = counts.sum()
-    weights = np.full(chances.shape[1], 1 / chances.shape[1])
-    mixed = chances @ weights
-    for _ in range(_MOST_STEPS):
-        gradient = (counts / mixed) @ chances
-        if gradient.max() <= total * (1 + _SLACK):
-            break
-        # Newton's quadratic model of the likelihood is a sum of squares; a heavy last row keeps the sum of the weights.
-        scaled = np.sqrt(counts)[:, None] * chances / mixed[:, None]
-        heavy = np.full((1, weights.size), 1e3 * np.sqrt(total))
-        aim = optimize.nnls(np.concatenate([scaled, heavy]), np.append(2 * np.sqrt(counts), heavy[0, 0]))[0]
-        step = aim / aim.sum() - weights
-        move = chances @ step / mixed
-        size = min(1.0, 0.9 / max(-move.min(), 0.9))
-        while counts @ np.log1p(size * move) < size * (gradient @ step) / 3 and size > 1e-9:
-            size /= 2
-        weights = np.maximum(weights + size * step, 0.0)
-        weights /= weights.sum()
-        mixed = chances @ weights
-    return weights
-
-
-def _climbed(outcomes: _Outcomes, counts: np.ndarray, k: float, *, with_atoms: bool) -> _Fits:
-    """Beta laws, with atoms at 0 and 1 or without, fitted to counts (B, R + 2) from one start or two."""
-    mean = (outcomes.counts @ outcomes.correct + 0.5) / (outcomes.counts @ outcomes.samples + 1)
-    starts = [[np.log(size * mean), np.log(size * (1 - mean)), *shares] for size, shares in _STARTS[with_atoms]]
-    points = np.repeat(np.array(starts)[:, None], len(counts), axis=1).reshape(-1, 4)
-    every = np.concatenate([counts] * len(starts))
-
-    def slope(rows: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        log_chances, slopes = _beta_chances(outcomes, k, points)
-        return np.sum(every[rows] * log_chances, axis=1), np.einsum("br,brt->bt", every[rows], slopes)
-
-    points, values = _ascended(slope, points, 4 if with_atoms else 2)
-    best = np.argmax(values.reshape(len(starts), -1), axis=0)
-    points = points.reshape(len(starts), -1, 4)[best, np.arange(len(counts))]
-    return _Fits(_beta_chances(outcomes, k, points)[0], points)
-
-
-def _ascended(
-    slope: Callable[..., tuple[np.ndarray, np.ndarray]], points: np.ndarray, free: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Maxima of B functions from the points (B, 4), by damped Newton steps in the first ``free`` of their parameters.
-
-    ``slope(rows, points)`` has the values and gradients of some of the functions; curvatures are differences of gradients.
-    """
-    points, active = points.copy(), np.arange(len(points))
-    values, gradients = slope(active, points)
-    damping = np.full(len(points), 1e-3)
-    for _ in range(_MOST_STEPS):
-        here, uphill = points[active], gradients[active][:, :free]
-        nudged = (here[:, None] + _NUDGE * np.eye(4)[:free]).reshape(-1, 4)
-        beside = slope(np.repeat(active, free), nudged)[1][:, :free].reshape(-1, free, free)
-        curvature = (uphill[:, None] - beside) / _NUDGE
-        bends, axes = np.linalg.eigh((curvature + curvature.swapaxes(1, 2)) / 2)
-        # A saddle is left along its axes as fast as a maximum is approached.
-        bends = np.abs(bends) + (damping[active] * np.abs(bends).max(axis=1) + _FLAT)[:, None]
-        step = np.einsum("bst,bt->bs", axes, np.einsum("bst,bs->bt", axes, uphill) / bends)
-        trial = here.copy()
-        trial[:, :free] = np.clip(here[:, :free] + np.clip(step, -2.0, 2.0), _LEAST[:free], _MOST[:free])
-        trial_values, trial_gradients = slope(active, trial)
-        gain = trial_values - values[active]
-        better = gain >= 0
-        rose = active[better]
-        points[rose], values[rose], gradients[rose] = trial[better], trial_values[better], trial_gradients[better]
-        damping[active] = np.clip(np.where(better, damping[active] / 10, damping[active] * 10), 1e-9, 1e9)
-        active = active[(gain > _GAIN) | ~better & (damping[active] < 1e6)]
-        if not active.size:
-            break
-    return points, values
-
-
-def _beta_chances(outcomes: _Outcomes, k: float, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probabilities (B, R + 2) of outcomes, none and some of k, and their slopes (B, R + 2, 4) in the parameters (B, 4)."""
-    a, b = np.exp(parameters[:, :2]).T[..., None]
-    correct, samples = np.append(outcomes.correct, 0.0), np.append(outcomes.samples, k)
-    log_beta = special.betaln(a + correct, b + samples - correct) - special.betaln(a, b)
-    ways = special.gammaln(samples + 1) - special.gammaln(correct + 1) - special.gammaln(samples - correct + 1)
-    beta = np.exp(log_beta + ways)
-    common = special.digamma(a + b) - special.digamma(a + b + samples)
-    in_a = beta * a * (special.digamma(a + correct) - special.digamma(a) + common)
-    in_b = beta * b * (special.digamma(b + samples - correct) - special.digamma(b) + common)
-
-    def with_some(none: np.ndarray, total: float) -> np.ndarray:
-        return np.concatenate([none, total - none[:, -1:]], axis=1)
-
-    beta, in_a, in_b = with_some(beta, 1.0), with_some(in_a, 0.0), with_some(in_b, 0.0)
-    atoms = np.stack([np.append(correct == 0, False), np.append(correct == samples, True)], axis=-1).astype(float)  # (R + 2, 2)
-    shares, rest = _shares(parameters)
-    chances = np.maximum(shares @ atoms.T + rest[:, None] * beta, _TINY)
-    in_shares = shares[:, None] * (atoms - chances[..., None])
-    slopes = np.concatenate([rest[:, None, None] * np.stack([in_a, in_b], axis=-1), in_shares], axis=-1)
-    return np.log(chances), slopes / chances[..., None]
-
-
-def _shares(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of the atoms at 0 and 1, (..., 2), and of the Beta law."""
-    shares = np.where(parameters[..., 2:] > _LEAST[2:], np.exp(parameters[..., 2:]), 0.0)
-    rest = 1 / (1 + shares.sum(axis=-1))
-    return shares * rest[..., None], rest
-
-
-_TINY = 1e-300
-_NO_WEIGHT = 1e-9
-_SLACK = 1e-7  # by which the gradient may miss its bound, relative
-_GAIN = 1e-5  # of log-likelihood in a step, below which a fit has arrived
-_FLAT = 1e-6  # curvature below which a direction counts as flat
-_NUDGE = 1e-4  # of a parameter, for a curvature
-_FEW_OUTCOMES = 50  # to leave out one by one
-_NUM_FOLDS = 20
-_MOST_STEPS = 60
-_NUM_SIZES = 16  # of groups of pseudo-problems, on either side
-# Logarithms of a and b, and of the atoms' weights over the Beta law's; the least weight stands for none.
-_LEAST, _MOST = np.array([-9.0, -9.0, -20.0, -20.0]), np.array([13.0, 13.0, 20.0, 20.0])
-_STARTS = {False: [(2.0, (-20.0, -20.0))], True: [(2.0, (-3.0, -3.0)), (6.0, (0.0, -2.0))]}

@@ -272,7 +272,7 @@ def test_report_is_one_page_without_outside_references():
     assert cli.main(["report", "results"]) == 0
     page = Path("results/report.html").read_text()
     for study in PAGE:
-        assert f"id={study}" in page
+        assert f"id='{study}'" in page
         assert studies.load(study).question in page
     assert page.count("data:image/svg+xml;base64,") == 2 * len(PAGE)
     assert not re.search(r"(src|href)=['\"]?(http|//|/)", page)

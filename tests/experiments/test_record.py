@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from experiments import agreement, cli, record, results
+from experiments import agreement, cli, record, record_study, results
 from experiments.errors import UserError
 from experiments.record import RecordConfig, Samples
 from ttc_jax import recorded
@@ -83,6 +83,35 @@ def test_predictions_of_the_first_samples_are_met_by_the_others(rng):
     assert shortest > longest + 3 * np.hypot(*data["accuracy_by_length_error"].to_numpy()[[0, -1]])
 
 
+def test_votes_that_stop_early_save_samples_and_little_accuracy(rng):
+    """Problems of two kinds, easy and hard: the easy ones are decided soon."""
+    problems = []
+    for place in range(60):
+        right = rng.random(80) < (0.9 if place % 2 else 0.3)
+        wrong = rng.integers(1, 4, 80).astype(str)
+        problems.append(Problem(place, gold="0", answers=tuple(np.where(right, "0", wrong))))
+    data = analysed(problems, budget=40, price=2.0)
+    used, stopped, every = data["stopping"].to_numpy()
+    assert 0.3 < used < 0.8
+    assert abs(used - float(data["stopping_predicted"])) < 0.1
+    assert abs(stopped - every) < 0.1
+    kept = record_study.frontier(data)
+    assert [one["cost"] for one in kept] == sorted({one["cost"] for one in kept})
+    assert (np.diff([one["predicted"] for one in kept]) > 0).all()
+    assert kept[0] == {**kept[0], "way": "vote of 1", "cost": 2.0}
+    early = analysed(problems, budget=40, level=0.9)
+    assert early["stopping"][0] < used
+
+
+def test_a_frontier_counts_the_price_of_the_verifier(rng):
+    """Free scores make the best of many worth more than its vote; dear ones are worth nothing."""
+    problems = simulated(rng)
+    free, dear = (record_study.frontier(analysed(problems, verifier_price=price)) for price in (0.0, 100.0))
+    assert any(one["way"].startswith("best") for one in free)
+    assert not any(one["way"].startswith("best") and one["cost"] < 100 for one in dear)
+    assert dear[0]["way"] == "vote of 1"
+
+
 def test_samples_that_get_worse_are_noticed(rng):
     """The first half of every problem's samples is right more often: what they predict is not met."""
     worse = []
@@ -109,6 +138,9 @@ BAD = [
     ({"budget": 0}, "budget .* 1 to 39, .* 0"),
     ({"budget": 40}, "budget .* 40"),
     ({"predict": 0}, "predict .* 0"),
+    ({"price": -1.0}, "price .* -1"),
+    ({"verifier_price": np.nan}, "verifier_price .* nan"),
+    ({"level": 1.0}, "level .* 1"),
 ]
 
 

@@ -1,0 +1,104 @@
+r"""When a vote may stop: as soon as its leader is certain to be the most probable answer, whenever one looks.
+
+The votes for an answer and for another, among themselves, are tosses of a coin of chance theta = p_1 / (p_1 + p_2). A wealth
+that bets on theta above one half,
+
+    W(a, b) = 2^{a + b + 1} int_{1/2}^1 theta^a (1 - theta)^b d theta,    a votes for the one, b for the other,
+
+starts at one and is not expected to grow where theta <= 1/2, so that it ever reaches c with a probability of at most 1 / c.
+Everything here runs in NumPy and SciPy on the host; nothing can be traced.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special, stats
+
+from theory._evaluate import check_plain, check_real, check_shape
+
+
+class Stop(NamedTuple):
+    """Where a vote stopped.
+
+    Attributes:
+        num_samples: answers used, abstentions included.
+        leader: the answer that leads then, the first of several; -1 if all abstained.
+        is_certain: whether the leader is certain; otherwise the answers were at their end.
+    """
+
+    num_samples: int
+    leader: int
+    is_certain: bool
+
+
+def stop_when_certain(answers: ArrayLike, *, level: float = 0.05) -> Stop:
+    r"""The first moment at which the leader of a vote is certain to be the most probable answer.
+
+    The r-th answer to appear is certain once its wealth against every other one, seen or not, in votes after its first, is
+
+        W >= c_r = pi^2 r^2 / (6 level)
+
+    A less probable answer can only win if its wealth against the most probable one passes its bound, which happens with a
+    probability of at most sum_r 1 / c_r = level, at whichever of the moments: the rule may be watched all the time.
+
+    Args:
+        answers: which answer each sample gives, in order, numbers from 0; -1 abstains. Shape (n,), n >= 1.
+        level: alpha strictly between 0 and 1, the largest chance that the vote stops at a wrong leader.
+
+    Raises:
+        ValueError: an argument has the wrong shape or range.
+
+    Source: Jain et al., "PAC mode estimation using PPR martingale confidence sequences" (2022), one against one; here for
+    answers that are not known beforehand.
+
+    Example:
+        >>> stop_when_certain([3, 3, 3, 3, 3, 3, 3, 3, 3, 3])
+        Stop(num_samples=9, leader=3, is_certain=True)
+        >>> stop_when_certain([0, 1, 0, 1, -1])
+        Stop(num_samples=5, leader=0, is_certain=False)
+    """
+    check_shape("answers", check_plain("answers", answers), (None,))
+    given = np.asarray(answers)
+    if given.size and (given.dtype.kind not in "iu" or given.min() < -1):
+        raise ValueError(f"answers must be integers from 0, or -1 for an abstention, got {given.min()}")
+    check_shape("level", check_plain("level", level), ())
+    check_real("level", level, minimum=0.0, maximum=1.0, open_ends=True)
+    votes: dict[int, int] = {}
+    # Row of an answer: votes of each answer since that one appeared, in order of appearance.
+    since: list[list[int]] = []
+    for place, answer in enumerate(given.tolist()):
+        if answer < 0:
+            continue
+        if answer not in votes:
+            votes[answer] = 0
+            for row in since:
+                row.append(0)
+            since.append([0] * (len(since) + 1))
+            fresh = len(since) - 1
+        else:
+            fresh = -1
+        votes[answer] += 1
+        column = list(votes).index(answer)
+        for rank, row in enumerate(since):
+            row[column] += rank != fresh
+        rank = max(range(len(votes)), key=list(votes.values()).__getitem__)
+        if _is_certain(since[rank], rank, float(level)):
+            return Stop(place + 1, list(votes)[rank], True)
+    leader = max(votes, key=votes.__getitem__) if votes else -1
+    return Stop(len(given), leader, False)
+
+
+def _is_certain(row: list[int], rank: int, level: float) -> bool:
+    """Whether the answer of this rank has beaten the strongest of the others in votes since it appeared."""
+    strongest = max((count for place, count in enumerate(row) if place != rank), default=0)
+    return log_wealth(row[rank], strongest) >= math.log(math.pi**2 * (rank + 1) ** 2 / (6 * level))
+
+
+def log_wealth(first: int, second: int) -> float:
+    """Logarithm of W, of so many votes for one answer and for another."""
+    heads, tails = first + 1, second + 1
+    return float((first + second + 1) * math.log(2) + special.betaln(heads, tails) + stats.beta.logsf(0.5, heads, tails))
