@@ -34,7 +34,7 @@ LAYERS = {
     ],
     "experiments": [
         {"errors"},
-        {"figures", "agreement", "engine", "cache", "workers", "parsing"},
+        {"figures", "agreement", "engine", "cache", "workers", "parsing", "options"},
         {"study", "trained"},
         {"extrapolation", "record"},
         {"chains", "record_study"},

@@ -19,7 +19,6 @@ Files come from elsewhere: every line is checked before it is believed, and noth
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -30,13 +29,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jax.typing import ArrayLike
 
-from ttc_jax import _check, _values
+from ttc_jax import _check, _folders, _values
 
 OnDamage = Literal["raise", "skip"]
 MAX_LINE_BYTES = 64 * 2**20
 """The longest line, its end included: what bounds the memory that reading takes."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_UNFINISHED = ".unfinished"
 
 
 class DamagedLineError(ValueError):
@@ -216,22 +214,8 @@ def write(path: Path | str, problems: Iterable[Problem]) -> None:
         ...     print(path.read_text().strip())
         {"problem": "sum/1", "gold": "4", "answers": ["4", ""], "correct": [1, 0], "scores": [0.25, 0.5]}
     """
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
-    try:
-        with open(unfinished, "wb") as file:
-            file.writelines(_encoded(problems))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with _folders.whole(Path(path)) as file:
+        file.writelines(_encoded(problems))
 
 
 def of_candidates(
