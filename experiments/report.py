@@ -6,12 +6,14 @@ import base64
 import html
 import io
 import json
+import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments import agreement, figures, results, studies
+from experiments import agreement, figures, record, results, studies
 from experiments.agreement import Verdict
 from experiments.errors import UserError
 
@@ -37,7 +39,7 @@ def write(folder: Path) -> Path:
         dataset = results.read(run)
         try:
             verdict = agreement.judge(dataset)
-            sections.append(_section(run.name, dataset, verdict))
+            sections.append(_section(run, dataset, verdict))
         except (LookupError, ValueError, TypeError) as error:
             message = f"{run / results.DATA} must be a result file of this package, but it cannot be drawn ({error})"
             raise UserError(" ".join(message.split())) from error
@@ -64,7 +66,8 @@ def write(folder: Path) -> Path:
     return path
 
 
-def _section(run: str, dataset: xr.Dataset, verdict: Verdict) -> str:
+def _section(run: Path, dataset: xr.Dataset, verdict: Verdict) -> str:
+    name = html.escape(run.name)
     study = studies.load(dataset.attrs["study"])
     with figures.style():
         figure, formula = _svg(study.draw(dataset)), _svg(_formula(study.formula))
@@ -91,13 +94,37 @@ def _section(run: str, dataset: xr.Dataset, verdict: Verdict) -> str:
     }
     findings = {name: _words(value) for name, value in study.findings(dataset).items()}
     return (
-        f"<section id='{html.escape(run)}'><h2>{html.escape(run)}: <span class={verdict.outcome}>{verdict.outcome}</span></h2>"
+        f"<section id='{name}'><h2>{name}: <span class={verdict.outcome}>{verdict.outcome}</span></h2>"
         f"<p>{html.escape(study.question)}</p><img class=formula src='{formula}' alt='{html.escape(study.formula)}'>{warnings}"
-        f"<p><img src='{figure}' alt='Figure of {html.escape(run)}'></p>{_table(verdict_rows)}"
+        f"<p><img src='{figure}' alt='Figure of {name}'></p>{_table(verdict_rows)}"
         + (f"<h3>Findings</h3>{_table(findings)}" if findings else "")
-        + f"<details><summary>Settings and versions</summary>{_table({**settings, **json.loads(dataset.attrs['versions'])})}"
-        "</details></section>"
+        + f"<p><code>{html.escape(command(dataset))}</code> &middot; {_download(run)}</p>"
+        + "<details><summary>Settings and versions</summary>"
+        + _table({**settings, **json.loads(dataset.attrs["versions"])})
+        + "</details></section>"
     )
+
+
+def command(dataset: xr.Dataset) -> str:
+    """The command that makes these results again, with what differs from the defaults as options."""
+    attributes = dataset.attrs
+    settings = {**json.loads(attributes["config"]), **json.loads(attributes.get("execution", "{}")), "seed": attributes["seed"]}
+    if attributes["study"] == record.NAME:
+        file, digest = settings.pop("file"), settings.pop("sha256")
+        words, usual = ["ttc", "recorded", file], asdict(record.RecordConfig(file, digest))
+    else:
+        words, usual = ["ttc", "run", attributes["study"]], asdict(studies.load(attributes["study"]).presets["quick"])
+    usual = json.loads(json.dumps({"seed": 0, **usual}))
+    for name, value in settings.items():
+        if value is not None and value != usual.get(name):
+            words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
+    return shlex.join(words)
+
+
+def _download(run: Path) -> str:
+    """A link that holds the data file."""
+    data = base64.b64encode((run / results.DATA).read_bytes()).decode()
+    return f"<a download='{html.escape(run.name)}.nc' href='data:application/x-netcdf;base64,{data}'>{results.DATA}</a>"
 
 
 def _table(rows: dict) -> str:

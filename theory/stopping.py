@@ -67,29 +67,24 @@ def stop_when_certain(answers: ArrayLike, *, level: float = 0.05) -> Stop:
         raise ValueError(f"answers must be integers from 0, or -1 for an abstention, got {given.min()}")
     check_shape("level", check_plain("level", level), ())
     check_real("level", level, minimum=0.0, maximum=1.0, open_ends=True)
-    votes: dict[int, int] = {}
-    # Row of an answer: votes of each answer since that one appeared, in order of appearance.
-    since: list[list[int]] = []
+    ranks: dict[int, int] = {}
+    votes: list[int] = []  # of each answer, in order of appearance
+    since: list[list[int]] = []  # row of an answer: votes of each since that one's first
     for place, answer in enumerate(given.tolist()):
         if answer < 0:
             continue
-        if answer not in votes:
-            votes[answer] = 0
-            for row in since:
-                row.append(0)
-            since.append([0] * (len(since) + 1))
-            fresh = len(since) - 1
-        else:
-            fresh = -1
-        votes[answer] += 1
-        column = list(votes).index(answer)
-        for rank, row in enumerate(since):
-            row[column] += rank != fresh
-        rank = max(range(len(votes)), key=list(votes.values()).__getitem__)
-        if _is_certain(since[rank], rank, float(level)):
-            return Stop(place + 1, list(votes)[rank], True)
-    leader = max(votes, key=votes.__getitem__) if votes else -1
-    return Stop(len(given), leader, False)
+        is_new = answer not in ranks
+        rank = ranks.setdefault(answer, len(votes))
+        if is_new:
+            votes.append(0)
+            since = [[*row, 0] for row in since] + [[0] * len(votes)]
+        votes[rank] += 1
+        for row in since[:-1] if is_new else since:
+            row[rank] += 1
+        leader = votes.index(max(votes))
+        if _is_certain(since[leader], leader, float(level)):
+            return Stop(place + 1, list(ranks)[leader], True)
+    return Stop(len(given), list(ranks)[votes.index(max(votes))] if votes else -1, False)
 
 
 def _is_certain(row: list[int], rank: int, level: float) -> bool:

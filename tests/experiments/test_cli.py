@@ -1,12 +1,14 @@
 """The command line: what a run leaves, what it says, and what careless use gets in return."""
 
+import base64
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,9 @@ import pytest
 import xarray as xr
 
 import ttc_jax
-from experiments import cli, results, studies
+from experiments import cli, report, results, studies
 from experiments.errors import UserError
+from experiments.options import RunOptions
 
 SMALL = ["--num-tasks", "40", "--num-steps", "0", "3", "--decoding-noise-std", "0.1", "--num-candidates", "1", "2"]
 QUIET = [*SMALL[:3], "3", *SMALL[5:]]  # one number of steps: nothing to warn about before the verdict
@@ -277,6 +280,16 @@ def test_report_is_one_page_without_outside_references():
     assert page.count("data:image/svg+xml;base64,") == 2 * len(PAGE)
     assert not re.search(r"(src|href)=['\"]?(http|//|/)", page)
     assert "control: 5% too large" in page
+    for study in PAGE:
+        assert f"download='{study}.nc'" in page
+        data = results.read(Path("results") / study)
+        (held,) = re.findall(rf"download='{study}.nc' href='data:application/x-netcdf;base64,([^']*)'", page)
+        assert base64.b64decode(held) == Path(f"results/{study}/data.nc").read_bytes()
+        command = shlex.split(report.command(data))
+        assert command[:3] == ["ttc", "run", study]
+        config, options = cli._settings(RunOptions, study, command[1:])
+        assert json.loads(json.dumps(asdict(config))) == json.loads(data.attrs["config"])
+        assert options.seed == data.attrs["seed"]
 
 
 def test_interruption_writes_nothing(monkeypatch, capsys):

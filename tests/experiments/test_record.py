@@ -105,8 +105,11 @@ def test_votes_that_stop_early_save_samples_and_little_accuracy(rng):
 
 def test_a_frontier_counts_the_price_of_the_verifier(rng):
     """Free scores make the best of many worth more than its vote; dear ones are worth nothing."""
-    problems = simulated(rng)
-    free, dear = (record_study.frontier(analysed(problems, verifier_price=price)) for price in (0.0, 100.0))
+    data = analysed(simulated(rng))
+    config = json.loads(data.attrs["config"])
+    assert config["verifier_price"] == 0
+    dearer = data.assign_attrs(config=json.dumps({**config, "verifier_price": 100.0}))
+    free, dear = map(record_study.frontier, (data, dearer))
     assert any(one["way"].startswith("best") for one in free)
     assert not any(one["way"].startswith("best") and one["cost"] < 100 for one in dear)
     assert dear[0]["way"] == "vote of 1"
@@ -174,6 +177,7 @@ def test_the_command_leaves_results_and_a_page(rng, capsys):
     page = Path("results/report.html").read_text()
     assert "id='mine'" in page
     assert "What do a few recorded samples" in page
+    assert "ttc recorded mine.jsonl --budget 8 --predict 100" in page
     assert cli.main([*command[:2], "--budget", "9"]) == 2  # other results are not replaced unasked
     assert "budget 8 instead of 9" in capsys.readouterr().err
     assert cli.main([*command[:2], "--budget", "9", "--overwrite"]) == 0

@@ -57,11 +57,11 @@ def test_the_rule_is_the_one_that_is_written(rng):
 
 @pytest.mark.parametrize("probabilities", [(0.3, 0.28, 0.22, 0.2), (0.26, 0.25, 0.25, 0.24), (0.55, 0.45)])
 def test_it_stops_at_a_wrong_leader_no_more_often_than_it_says(rng, probabilities):
-    """Watched after every one of 400 votes. The control, a test at the same level at every vote, is wrong far more often."""
-    level, runs = 0.2, 400
+    """Watched after every one of 300 votes. The control, a test at the same level at every vote, is wrong far more often."""
+    level, runs = 0.2, 250
     wrong = naive_wrong = 0
     for _ in range(runs):
-        answers = rng.choice(len(probabilities), size=400, p=probabilities)
+        answers = rng.choice(len(probabilities), size=300, p=probabilities)
         found = stop_when_certain(answers, level=level)
         wrong += found.is_certain and found.leader != 0
         counts = np.cumsum(answers[:, None] == np.arange(len(probabilities)), axis=0)
