@@ -161,7 +161,7 @@ class Replay(Engine):
         self.found.append((named, values))
         self.keys.append(jax.random.fold_in(key, self.task))
         none = np.zeros(values.shape)
-        return ttc_jax.SweepResult(named, values, none, 1, 1, none == 0, none, none, 0, (), 0)
+        return ttc_jax.SweepResult(named, values, none, 1, 1, none == 0, none, none, none, 0, (), 0)
 
     def lines(self) -> Iterator[str]:
         """What was found, in words."""

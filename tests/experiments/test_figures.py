@@ -96,7 +96,9 @@ def without_simulation(monkeypatch):
     def swept(key, measure, axes, *, reused_axes, **rest):
         shape = tuple(map(len, (*axes.values(), *reused_axes.values())))
         mean, no_tail = np.full(shape, 0.5), np.zeros(shape)
-        return SweepResult({**axes, **reused_axes}, mean, 0.02 * mean, 64, 1, mean > 0, no_tail, no_tail + np.inf, 0, (), 0)
+        return SweepResult(
+            {**axes, **reused_axes}, mean, 0.02 * mean, 64, 1, mean > 0, no_tail, no_tail + np.inf, mean, 0, (), 0
+        )
 
     monkeypatch.setattr(choosers, "measure", measured)
     monkeypatch.setattr(choosers, "predict", predicted)

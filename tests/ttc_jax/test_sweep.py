@@ -173,6 +173,8 @@ def test_a_summary_of_chunks_is_that_of_the_values(rng):
     assert (total.num_nonfinite, total.nonfinite.tolist()) == (2, [77, 1234])
     ordered = -np.sort(-exact[:, fine], axis=0)
     np.testing.assert_allclose(total.tail_share()[fine], ordered[:3].sum(0) / exact.sum(0)[fine], rtol=1e-6)
+    effective = (exact[:, fine] ** 2).sum(0) ** 2 / (ordered[:15] ** 4).sum(0)
+    np.testing.assert_allclose(total.effective_tasks()[fine], effective, rtol=1e-5)
     hill = 1 / np.log(ordered[:15] / ordered[15]).mean(0)
     np.testing.assert_allclose(total.tail_index()[fine], hill, rtol=1e-5)
 
@@ -198,6 +200,7 @@ TAILS = {
     "Pareto 3": (lambda key: jax.random.pareto(key, 3.0), False),
     "Pareto 1.2": (lambda key: jax.random.pareto(key, 1.2), True),
     "Cauchy": (lambda key: jax.random.cauchy(key), True),
+    "levels": (lambda key: jnp.floor(jax.random.exponential(key)) / 8 * (jax.random.uniform(key) < 0.05), False),
     "rate": (lambda key: jax.random.uniform(key) < 0.015, False),
     "rare": (lambda key: jnp.where(jax.random.uniform(key) < 2e-4, 1e6, 1.0), True),
 }

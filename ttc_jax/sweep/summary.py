@@ -83,6 +83,17 @@ class Summary(NamedTuple):
             spread = (logs[:-1] - logs[-1]).sum(axis=0) / count
             return np.where(np.isfinite(spread) & (spread > 0), 1 / spread, np.inf)
 
+    def effective_tasks(self) -> np.ndarray:
+        """(sum x^2)^2 / sum x^4, the latter of the largest 0.5 % of tasks: as many tasks alike would tell the variance as well.
+
+        The relative standard error of a variance is about one over its root.
+        """
+        moments, largest = self.moments, self._ordered()[: num_counted(self.moments.num_tasks, INDEX_SHARE)]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            scale = np.where(largest[0] > 0, largest[0], 1.0)
+            squares = moments.squared_deviations / scale**2 + moments.num_tasks * (moments.mean / scale) ** 2
+            return squares**2 / ((largest / scale) ** 4).sum(axis=0)
+
     def _ordered(self) -> np.ndarray:
         return -np.sort(-self.largest.astype(np.float64), axis=0)
 
