@@ -103,7 +103,7 @@ class Engine:
                 params=params,
                 target_error=target,
                 relative=relative,
-                max_tasks=None if asked.max_tasks is None else self._most(num_tasks),
+                max_tasks=self._most(num_tasks),
                 store=None if asked.store is None else asked.store / str(place),
                 overwrite=asked.overwrite,
                 memory_bytes=None if asked.memory_mib is None else asked.memory_mib * _MEBIBYTE,
@@ -121,10 +121,10 @@ class Engine:
         self.warnings += [which + said for said in _remarks(result, target, relative)]
         return result
 
-    def _most(self, num_tasks: int) -> int:
-        """The most tasks of a sweep that has so many without a target."""
+    def _most(self, num_tasks: int) -> int | None:
+        """The most tasks of a sweep that has so many without a target; None leaves it to the library."""
         asked = self.execution
-        return min(round(num_tasks * (asked.max_tasks or 0) / asked.num_tasks), _LARGEST)
+        return None if asked.max_tasks is None else min(round(num_tasks * asked.max_tasks / asked.num_tasks), _LARGEST)
 
     def _share(self, done: float) -> float:
         """Of the work of a sweep when so many times its tasks are done; with a target each doubling counts alike."""
