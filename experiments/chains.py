@@ -15,6 +15,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 import xarray as xr
+from jax import Array
 
 import theory
 import ttc_jax
@@ -116,11 +117,16 @@ def _warnings(config: ChainConfig, axes: dict[str, np.ndarray], drawn: tuple[str
 
 def measure(config: ChainConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate the transformer on ``num_tasks`` tasks and average the excess risk at every grid point."""
+    return measure_with(jax.random.key(seed), config, engine)
+
+
+def measure_with(key: Array, config: ChainConfig, engine: Engine) -> Measurement:
+    """The same on the tasks of a key."""
     axes = _axes(config)
     reused = ("num_steps", "num_candidates")
     result = engine.sweep(
-        jax.random.key(seed),
-        _measurement(config.dim, config.num_examples, config.decoder, *(tuple(axes[name].tolist()) for name in reused)),
+        key,
+        measurement(config.dim, config.num_examples, config.decoder, *(tuple(axes[name].tolist()) for name in reused)),
         {name: values for name, values in axes.items() if name not in reused},
         reused_axes={name: axes[name] for name in reused},
         num_tasks=config.num_tasks,
@@ -129,7 +135,7 @@ def measure(config: ChainConfig, seed: int, engine: Engine) -> Measurement:
 
 
 @functools.lru_cache(maxsize=16)
-def _measurement(
+def measurement(
     dim: int, num_examples: int, decoder: str, num_steps: tuple[int, ...], num_candidates: tuple[int, ...]
 ) -> Callable[..., Any]:
     """Risks of one task at one noise level, shape (num_steps, num_candidates); the same function for the same settings."""

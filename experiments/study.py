@@ -79,6 +79,8 @@ class Study:
         measure: settings, seed and the engine that runs its sweeps to measurement.
         draw: labelled results to a figure.
         findings: labelled results to what they say in numbers, for the verdict.
+        predict_from: where the prediction itself is made from measurements: settings and what was measured to the prediction,
+            which takes the place of that of the settings, and to further details.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Study:
     measure: Callable[[Any, int, Engine], Measurement]
     draw: Callable[[xr.Dataset], Figure]
     findings: Callable[[xr.Dataset], dict[str, Any]] = lambda dataset: {}
+    predict_from: Callable[[Any, Measurement], tuple[Prediction, Mapping[str, np.ndarray | xr.DataArray]]] | None = None
 
 
 def run(study: Study, config: Any, seed: int, engine: Engine | None = None) -> xr.Dataset:
@@ -104,6 +107,10 @@ def run(study: Study, config: Any, seed: int, engine: Engine | None = None) -> x
     started = time.perf_counter()
     measurement = measure(study, config, seed, engine)
     wall_time = time.perf_counter() - started
+    details = measurement.details
+    if study.predict_from is not None:
+        prediction, more = study.predict_from(config, measurement)
+        details = {**details, **more}
 
     dims = tuple(measurement.axes)
     total = sum(prediction.terms.values())
@@ -116,7 +123,7 @@ def run(study: Study, config: Any, seed: int, engine: Engine | None = None) -> x
         "judged": prediction.judged.astype(np.int8),
         **{f"wrong_{name}": values for name, values in prediction.wrong.items()},
         **{f"beside_{name}": values for name, values in prediction.beside.items()},
-        **measurement.details,
+        **details,
     }
 
     def labelled(values):

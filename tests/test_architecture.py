@@ -50,7 +50,7 @@ LAYERS = {
         {"_sampler"},
         {"spectrum", "resolvents", "scalar_selection", "voting", "coverage", "answers", "success_rates", "stopping"},
         {"stability", "selection", "chain", "bayes", "pretraining", "answer_rates"},
-        {"covariance", "contexts", "binary_chain", "binary_end"},
+        {"covariance", "contexts", "binary_chain", "binary_end", "extrapolation"},
         {"allocation", "enumeration", "finite_bayes"},
     ],
 }

@@ -14,6 +14,7 @@ from theory.contexts import ContextLoss, Estimate, HeldOutLoss, Oracle, expected
 from theory.covariance import expected_risk_covariance, expected_risk_covariance_next_order, spectral_edge
 from theory.coverage import beta_pass_at_k, expected_pass_at_k, pass_at_k
 from theory.enumeration import AnswerLaw, MajorityVote, Measure, PluralityVote, answer_law, expected_answer_errors
+from theory.extrapolation import ChainFit, Extrapolation, extrapolated_risk, fit_chain
 from theory.finite_bayes import BinaryBayesEstimate, expected_binary_bayes, expected_ridge_risk
 from theory.pretraining import chain_depth_risk, pretrained_attention_risk, ridgeless_icl_risk, trained_attention
 from theory.scalar_selection import expected_maximum_normal, scalar_best_of_n, scalar_softmax_selection
@@ -29,8 +30,10 @@ __all__ = [
     "AnswerRates",
     "BinaryBayes",
     "BinaryBayesEstimate",
+    "ChainFit",
     "ContextLoss",
     "Estimate",
+    "Extrapolation",
     "Gaussian",
     "HeldOutLoss",
     "Interval",
@@ -66,7 +69,9 @@ __all__ = [
     "expected_risk_covariance",
     "expected_risk_covariance_next_order",
     "expected_risk_next_order",
+    "extrapolated_risk",
     "fit_answer_rates",
+    "fit_chain",
     "fit_success_rates",
     "gaussian_bayes_risk",
     "largest_stable_step",

@@ -27,6 +27,7 @@ NAMED = {
     "vote-or-verify": ("with independent candidates",),
     "bayes-limit": ("with independent candidates",),
     "chain-depth": ("without few contexts",),
+    "cheap-to-expensive": ("with no further gain", "with a power law"),
     "pretraining-size": ("with endless prompts", "without few tasks"),
     "trained-linear-attention": ("without label noise",),
     "binary-best-of-n": ("with contexts equally hard",),
@@ -39,6 +40,7 @@ SMALLER = {
     "best-of-n": {"dim": (10,)},
     "chain-depth": {"dim": (60, 120), "contexts_per_coefficient": (3.0,), "num_tasks": 192},
     "chain-length": {"num_tasks": 2048},
+    "cheap-to-expensive": {"decoding_noise_std": (0.05,), "num_steps": (6, 12, 32), "num_candidates": (1, 16)},
     "learned-binary": {"training_steps": 500, "label_noise_std": (3.0,), "num_candidates": (1, 9)},
     "learned-chain": {"training_steps": 500, "num_steps": (1, 6), "num_candidates": (1, 4)},
     "noise-ensemble": {"training_steps": 500, "label_noise_std": (1.0, 2.0)},
@@ -143,10 +145,10 @@ def test_other_shapes_agree(sizes):
 
 def test_a_chain_with_another_step_size_is_noticed(monkeypatch):
     monkeypatch.setattr(chains, "_decoder", lambda name, dim, step_size: decoders.gram(1.1 * step_size))
-    chains._measurement.cache_clear()
+    chains.measurement.cache_clear()
     one = studies.load("averaging")
     verdict = judge(study.run(one, replace(one.presets["quick"], decoder="gram"), seed=0))
-    chains._measurement.cache_clear()
+    chains.measurement.cache_clear()
     assert verdict.outcome == "disagrees"
 
 
