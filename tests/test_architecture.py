@@ -41,7 +41,7 @@ LAYERS = {
         {"choosers", "binary"},
         {"answers"},
         {"studies"},
-        {"results"},
+        {"results", "markup"},
         {"report", "record_files"},
         {"cli"},
     ],
