@@ -84,8 +84,10 @@ class Recorded:
     """Number of samples to predict pass@k for, beyond those that there are."""
     price: float = 1.0
     """Price of a sample, in any unit."""
-    verifier_price: float = 0.0
-    """Price of a score, in the same unit."""
+    verifier_price: float | None = None
+    """Price of a score, in the same unit; of a file without scores, price of a check that knows right from wrong."""
+    value: float | None = None
+    """Worth of a right answer, in the same unit: which way of choosing is then worth most."""
     level: float = 0.05
     """Chance that a vote which stops early stops at an answer that is not the most probable one."""
     skip_damaged: bool = False

@@ -22,7 +22,7 @@ def run(path: Path, folder: Path, options: Any) -> Verdict:
         UserError: the file cannot be read, a line is damaged, or the record or the options do not allow it.
     """
     problems, digest = _read(path, options.skip_damaged)
-    prices = options.price, options.verifier_price, options.level
+    prices = options.price, options.verifier_price, options.value, options.level
     config = record.RecordConfig(path.name, digest, options.budget, options.predict, *prices)
     settings = {"study": record.NAME, "config": json.dumps(dataclasses.asdict(config)), "seed": options.seed}
     with results.claimed(folder, settings, options.overwrite):

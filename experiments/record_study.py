@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from experiments import figures
 from experiments.errors import UserError
-from experiments.record import BEST, COVERAGE, NAME, VOTE
+from experiments.record import COVERAGE, NAME
+from experiments.spending import BEST, CHECKED, STOPPED, VOTE, Way
 from experiments.study import Study
 
 
@@ -20,6 +21,7 @@ def draw(data: xr.Dataset) -> Figure:
     """Coverage, votes and choices, and accuracy by length, as far as they are known."""
     parts = [_draw_coverage]
     parts += [_draw_choices] if _series(data, VOTE)[0].size else []
+    parts += [_draw_spending] if data.sizes["way"] else []
     parts += [_draw_lengths] if "accuracy_by_length" in data else []
     figure, panels = figures.panels(len(parts), width=3.6 * len(parts))
     for part, panel in zip(parts, panels, strict=True):
@@ -39,7 +41,13 @@ def _draw_coverage(panel: Axes, data: xr.Dataset) -> None:
     numbers, mean, error, _ = _series(data, COVERAGE)
     panel.errorbar(numbers, mean, error, fmt="o", color="black", label="measured, the others")
     panel.set(xscale="log", xlabel="number of samples $k$", ylabel="pass@k", title="at least one is right")
+    figures.number_ticks(panel, _powers_of_two(further))
     panel.legend()
+
+
+def _powers_of_two(values: xr.DataArray) -> np.ndarray:
+    """From one to the largest of the values."""
+    return 2 ** np.arange(int(values.max()).bit_length())
 
 
 def _draw_choices(panel: Axes, data: xr.Dataset) -> None:
@@ -50,7 +58,33 @@ def _draw_choices(panel: Axes, data: xr.Dataset) -> None:
             panel.plot(numbers, predicted, color=color, label=f"{name}, predicted")
             panel.errorbar(numbers, mean, error, fmt=marker, color=color, label="measured")
     panel.set(xscale="log", xlabel="number of samples $N$", ylabel="accuracy", title="one is chosen")
+    figures.number_ticks(panel, _powers_of_two(data["k"]))
     panel.legend(loc="upper left")
+
+
+def _draw_spending(panel: Axes, data: xr.Dataset) -> None:
+    """Accuracy against cost: predicted lines, measured points, and rings where nothing cheaper is as good."""
+    priced = _priced(data)
+    kinds = {"vote": VOTE, "vote that stops": STOPPED, "best by score": BEST, "checked one by one": CHECKED}
+    for name, color, marker in figures.distinct(list(kinds)):
+        own = [one for one in priced if one["way"].startswith(kinds[name])]
+        if not own:
+            continue
+        panel.plot([one["cost"] for one in own], [one["accuracy"] for one in own], color=color)
+        panel.plot([], [], color=color, marker=marker, label=name)
+        rows = data.sel(way=[one["way"] for one in own if one["measured cost"] is not None])
+        costs = [one["measured cost"] for one in own if one["measured cost"] is not None]
+        panel.errorbar(costs, rows["way_measured_accuracy"], rows["way_measured_accuracy_error"], fmt=marker, color=color)
+    best = frontier(data)
+    panel.plot(
+        [one["cost"] for one in best],
+        [one["accuracy"] for one in best],
+        **{**figures.BEST_MARKS["predicted"], "markersize": 8, "label": "best at its price"},
+    )
+    panel.set(xlabel="cost of a problem", ylabel="accuracy", title="what a price buys")
+    if all(one["cost"] > 0 for one in priced):
+        panel.set_xscale("log")
+    panel.legend()
 
 
 def _draw_lengths(panel: Axes, data: xr.Dataset) -> None:
@@ -79,13 +113,11 @@ def findings(data: xr.Dataset) -> dict[str, Any]:
         found[f"pass@{k} predicted from {data.attrs['budget']}, 90 % interval"] = {
             name: float(one[variable]) for name, variable in names.items()
         }
-    if "stopping" in data:
-        kinds = ("samples used", "accuracy", "accuracy of all votes")
-        columns = (data[name].to_numpy() for name in ("stopping", "stopping_standard_error"))
-        stops = {name: f"{mean:.3f} ± {error:.3f}" for name, mean, error in zip(kinds, *columns, strict=True)}
-        stops["samples used, predicted"] = f"{float(data['stopping_predicted']):.3f}"
-        found["votes that stop when their leader is certain"] = stops
-        found["what is worth its price"] = frontier(data)
+    if data.sizes["way"]:
+        kept = frontier(data)
+        found["what is worth its price"] = [{name: value for name, value in one.items() if value is not None} for one in kept]
+        found |= {"votes that stop when their leader is certain": stops} if (stops := _stops(data)) else {}
+        found |= _advice(data)
     if "accuracy_by_length" in data:
         mean, error = (data[name].to_numpy() for name in ("accuracy_by_length", "accuracy_by_length_error"))
         ends = {"shortest": 0, "longest": -1}
@@ -94,18 +126,58 @@ def findings(data: xr.Dataset) -> dict[str, Any]:
 
 
 def frontier(data: xr.Dataset) -> list[dict[str, Any]]:
-    """Ways to choose one answer that no cheaper one is predicted to match, by cost for each problem."""
-    config = json.loads(data.attrs["config"])
-    prices = {VOTE: config["price"], BEST: config["price"] + config["verifier_price"]}
-    ways = []
-    for kind, price in prices.items():
-        for number, measured, _, predicted in zip(*_series(data, kind), strict=True):
-            ways.append((price * number, -predicted, measured, f"{kind}{number}"))
+    """Ways to come to one answer that no cheaper one is predicted to match, by predicted cost of a problem."""
     kept: list[dict[str, Any]] = []
-    for cost, negative, measured, way in sorted(ways):
-        if not kept or -negative > kept[-1]["predicted"]:
-            kept.append({"way": way, "cost": float(cost), "predicted": float(-negative), "measured": float(measured)})
+    for one in sorted(_priced(data), key=lambda one: (one["cost"], -one["accuracy"])):
+        if not kept or one["accuracy"] > kept[-1]["accuracy"]:
+            kept.append(one)
     return kept
+
+
+def _priced(data: xr.Dataset) -> list[dict[str, Any]]:
+    """Every way with its cost and accuracy, predicted and, where the record reaches so far, measured."""
+    config = json.loads(data.attrs["config"])
+    found = []
+    for name in data["way"].to_numpy():
+        one = {field: float(data[f"way_{field}"].sel(way=name)) for field in Way._fields}
+        price = config["price"] + (config["verifier_price"] or 0.0) * one["is_checked"]
+        row: dict[str, Any] = {"way": str(name), "cost": price * one["samples"], "accuracy": one["accuracy"]}
+        known = np.isfinite(one["measured_accuracy"])
+        row["measured cost"] = price * one["measured_samples"] if known else None
+        words = f"{one['measured_accuracy']:.3f} ± {one['measured_accuracy_error']:.3f}"
+        found.append({**row, "measured accuracy": words if known else None})
+    return found
+
+
+def _stops(data: xr.Dataset) -> list[dict[str, str]]:
+    """What votes save that stop, beside those that do not: predicted and measured."""
+    found = []
+    for name in map(str, data["way"].to_numpy()):
+        if not name.startswith(STOPPED):
+            continue
+        number = name.removeprefix(STOPPED)
+        one, all_ = (data.sel(way=way) for way in (name, f"{VOTE}{number}"))
+        row = {"up to": number, "saved, predicted": f"{1 - float(one['way_samples']) / int(number):.1%}"}
+        if np.isfinite(one["way_measured_samples"]):
+            saved, error = 1 - one["way_measured_samples"] / int(number), one["way_measured_samples_error"] / int(number)
+            row["saved, measured"] = f"{float(saved):.1%} ± {float(error):.1%}"
+            row["accuracy"] = f"{float(one['way_measured_accuracy']):.3f} ± {float(one['way_measured_accuracy_error']):.3f}"
+            row["accuracy of all votes"] = f"{float(all_['way_measured_accuracy']):.3f}"
+            found.append(row)
+    return found
+
+
+def _advice(data: xr.Dataset) -> dict[str, str]:
+    """The way whose predicted right answers are worth most beyond their cost, if it is said what one is worth."""
+    value = json.loads(data.attrs["config"])["value"]
+    if value is None:
+        return {}
+    best = max(_priced(data), key=lambda one: value * one["accuracy"] - one["cost"])
+    gain = value * best["accuracy"] - best["cost"]
+    what = f"{best['way']}: cost {best['cost']:.4g}, right {best['accuracy']:.1%} of the time"
+    return {
+        f"best if a right answer is worth {value:g}": what if gain > 0 else f"none is worth its cost; the nearest is {what}"
+    }
 
 
 def _not_run(*_: Any) -> Any:

@@ -4,7 +4,15 @@ Arguments are scalars or arrays that broadcast, plain or traced; results are dou
 """
 
 from theory.allocation import Allocation, best_allocation
-from theory.answer_rates import AnswerRates, fit_answer_rates, predicted_vote_accuracy, vote_accuracy_interval
+from theory.answer_rates import (
+    AnswerRates,
+    DrawnAnswers,
+    Strengths,
+    draw_answers,
+    fit_answer_rates,
+    predicted_vote_accuracy,
+    vote_accuracy_interval,
+)
 from theory.answers import best_answer_value, best_of_pool, roc_accuracy
 from theory.bayes import BinaryBayes, Posterior, binary_bayes_error, discrete_bayes, gaussian_bayes_risk, posterior_vote_error
 from theory.binary_chain import SampledChain, sampled_chain
@@ -32,6 +40,7 @@ __all__ = [
     "BinaryBayesEstimate",
     "ChainFit",
     "ContextLoss",
+    "DrawnAnswers",
     "Estimate",
     "Extrapolation",
     "Gaussian",
@@ -46,6 +55,7 @@ __all__ = [
     "RiskTerms",
     "SampledChain",
     "Stop",
+    "Strengths",
     "SuccessRates",
     "answer_law",
     "best_allocation",
@@ -59,6 +69,7 @@ __all__ = [
     "discrete_bayes",
     "divergence_probability",
     "divergence_probability_covariance",
+    "draw_answers",
     "expected_answer_errors",
     "expected_best_of_n_risk",
     "expected_binary_bayes",

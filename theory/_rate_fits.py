@@ -12,6 +12,7 @@ from scipy import optimize, special, stats
 _TINY = 1e-300
 _SLACK = 1e-7  # by which the gradient may miss its bound, relative
 _GAIN = 1e-5  # of log-likelihood in a step, below which a fit has arrived
+_MIXED = 0.02  # of even weights in a start
 _FLAT = 1e-6  # curvature below which a direction counts as flat
 _NUDGE = 1e-4  # of a parameter, for a curvature
 FEW_OUTCOMES = 50  # to leave out one by one
@@ -43,7 +44,12 @@ def fitted(outcomes: Outcomes, model: str, counts: np.ndarray, k: float = 1.0) -
     """The laws under which counts (B, R + 2) of the outcomes, and of none and some of k correct, are most probable."""
     if model == "any law":
         chances = _grid_chances(outcomes, k)
-        weights = np.stack([_best_weights(chances, row) for row in counts])
+        weights = np.empty((len(counts), chances.shape[1]))
+        even = np.full(chances.shape[1], 1 / chances.shape[1])
+        start = even
+        for place, row in enumerate(counts):  # each from near the one before
+            weights[place] = best_weights(chances, row, start)
+            start = (1 - _MIXED) * weights[place] + _MIXED * even
         return Fits(np.log(np.maximum(weights @ chances.T, _TINY)), weights)
     return _climbed(outcomes, counts, k, with_atoms=model == "beta with atoms")
 
@@ -67,14 +73,15 @@ def _grid_chances(outcomes: Outcomes, k: float) -> np.ndarray:
     return np.concatenate([chances, missed[None], 1 - missed[None]])
 
 
-def _best_weights(chances: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def best_weights(chances: np.ndarray, counts: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
     """Weights w on the simplex of largest sum_r counts_r log (chances w)_r, by constrained Newton steps.
 
     At the maximum sum_r counts_r chances_rj / (chances w)_r <= sum_r counts_r for every j, and the steps end when that holds.
+    They start at weights that are all positive, even ones if there are none.
     """
     chances, counts = chances[counts > 0], counts[counts > 0]
     total = counts.sum()
-    weights = np.full(chances.shape[1], 1 / chances.shape[1])
+    weights = np.full(chances.shape[1], 1 / chances.shape[1]) if start is None else start
     mixed = chances @ weights
     for _ in range(_MOST_STEPS):
         gradient = (counts / mixed) @ chances

@@ -1,7 +1,7 @@
 r"""From few answers to each of many problems to the accuracy of the vote of many answers.
 
 An answer is correct with a rate p that varies over problems by a fitted law; among correct answers, and among wrong ones, the
-shares of the different answers are those of a Dirichlet process whose strength is fitted over problems,
+shares of the different answers are those of a Dirichlet process whose strength varies over problems by a law that is fitted,
 
     p | c of m  ~  posterior of the law of success rates,   shares | n  ~  Dirichlet(n_1, ..., n_K, strength)
 
@@ -17,10 +17,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, special
+from scipy import special
 
 from theory._evaluate import check_count, check_plain, check_real, check_shape, check_sizes
+from theory._rate_fits import best_weights
 from theory.success_rates import Interval, SuccessRates, draw_rates, fit_success_rates, resampled_success_rates
+
+
+class Strengths(NamedTuple):
+    """A law of the strengths of Dirichlet processes over problems: near zero if all answers are the same.
+
+    Attributes:
+        values: strengths, shape (s,), ascending.
+        weights: their probabilities, shape (s,).
+    """
+
+    values: np.ndarray
+    weights: np.ndarray
 
 
 class AnswerRates(NamedTuple):
@@ -29,14 +42,14 @@ class AnswerRates(NamedTuple):
     Attributes:
         correct: law of the rate of correct answers.
         abstaining: law of the rate of abstentions among answers that are not correct; None if there was no abstention.
-        correct_strength: of the Dirichlet process of different correct answers; near zero if all are the same.
-        wrong_strength: of that of wrong answers, abstentions aside.
+        correct_strengths: of the Dirichlet processes of different correct answers.
+        wrong_strengths: of those of wrong answers, abstentions aside.
     """
 
     correct: SuccessRates
     abstaining: SuccessRates | None
-    correct_strength: float
-    wrong_strength: float
+    correct_strengths: Strengths
+    wrong_strengths: Strengths
 
 
 def fit_answer_rates(
@@ -44,9 +57,11 @@ def fit_answer_rates(
 ) -> AnswerRates:
     r"""The laws of rates and the strengths under which the recorded answers are most probable.
 
-    The strength s of a Dirichlet process maximises Ewens' sampling formula over problems with n answers, K of them different,
+    The law of strengths H maximises Ewens' sampling formula over problems with n answers, K of them different,
 
-        sum_i K_i log s + log Gamma(s) - log Gamma(s + n_i)
+        max over H of sum_i log int s^{K_i} Gamma(s) / Gamma(s + n_i) dH(s)
+
+    over any law on a grid of strengths: problems with one tempting wrong answer are beside others with many.
 
     Args:
         answer_counts: how often each different answer to a problem was given, shape (P, K); rows of fewer end in zeros.
@@ -57,15 +72,75 @@ def fit_answer_rates(
     Raises:
         ValueError: an argument has the wrong shape or range.
 
-    Source: Ewens (1972); Ferguson, Ann. Statist. 1 (1973).
+    Source: Ewens (1972); Ferguson, Ann. Statist. 1 (1973); Antoniak, Ann. Statist. 2 (1974), for mixtures of them.
 
     Example:
         >>> rates = fit_answer_rates([[3, 1, 1], [5, 0, 0], [1, 2, 2]], [[1, 0, 0], [1, 0, 0], [1, 0, 0]], model="beta")
-        >>> rates.abstaining is None, rates.correct_strength < 1e-3, rates.wrong_strength > 0.1
-        (True, True, True)
+        >>> rates.abstaining is None, rates.correct_strengths.values.round(3).tolist()
+        (True, [0.0])
     """
     answers = _answers(answer_counts, is_correct, abstentions)
     return _rates(answers, fit_success_rates(answers.num_correct, answers.num_samples, model))
+
+
+class DrawnAnswers(NamedTuple):
+    """Answers as the fitted laws expect them.
+
+    Attributes:
+        answers: which answer each is, numbers from 0 that mean nothing beyond their problem and draw; -1 abstains.
+            Shape (P, num_draws, num_candidates).
+        is_correct: which are correct, of the same shape.
+    """
+
+    answers: np.ndarray
+    is_correct: np.ndarray
+
+
+def draw_answers(
+    rng: np.random.Generator,
+    rates: AnswerRates,
+    answer_counts: ArrayLike,
+    is_correct: ArrayLike,
+    abstentions: ArrayLike = 0,
+    *,
+    num_candidates: int,
+    num_draws: int = 1,
+) -> DrawnAnswers:
+    """Further answers to each problem, one after the other: for rules that look at answers as they come.
+
+    Every draw takes the shares of a problem's answers from their posterior and independent answers from these shares.
+
+    Args:
+        rng: NumPy's generator.
+        rates: of :func:`theory.fit_answer_rates`.
+        answer_counts: shape (P, K), as there.
+        is_correct: shape (P, K).
+        abstentions: shape (P,) or one number for all.
+        num_candidates: answers in a draw, >= 1.
+        num_draws: for each problem, >= 1.
+
+    Raises:
+        ValueError: an argument has the wrong shape or range.
+
+    Source: the posterior of a Dirichlet process; Sethuraman (1994) for its pieces.
+
+    Example:
+        >>> counts, correct = [[3, 1, 1], [5, 0, 0], [1, 2, 2]], [[1, 0, 0], [1, 0, 0], [1, 0, 0]]
+        >>> rates, rng = fit_answer_rates(counts, correct, model="beta"), np.random.default_rng(0)
+        >>> draw_answers(rng, rates, counts, correct, num_candidates=7, num_draws=2).answers.shape
+        (3, 2, 7)
+    """
+    answers = _answers(answer_counts, is_correct, abstentions)
+    check_sizes(num_candidates=(num_candidates, 1), num_draws=(num_draws, 1))
+    chances, num_good = _chances(rng, rates, answers.take(np.repeat(np.arange(len(answers.counts)), num_draws)))
+    ends = np.cumsum(chances, axis=1)[:, :-1]
+    drawn = np.stack([np.searchsorted(row, rng.random(num_candidates), side="right") for row in ends])
+    num_kinds = chances.shape[1]
+    correct, place = drawn < num_good, num_kinds + np.arange(num_candidates)
+    # Answers too rare to be given twice are all different.
+    drawn = np.where((drawn == num_good - 1) | (drawn == num_kinds - 2), place, np.where(drawn == num_kinds - 1, -1, drawn))
+    shape = (len(answers.counts), num_draws, num_candidates)
+    return DrawnAnswers(drawn.reshape(shape), correct.reshape(shape))
 
 
 def predicted_vote_accuracy(
@@ -213,42 +288,63 @@ def _rates(answers: _Answers, correct: SuccessRates) -> AnswerRates:
     abstaining = None
     if answers.abstentions.any() and some.sum() > 1:
         abstaining = fit_success_rates(answers.abstentions[some], wrong[some], "beta")
-    strengths = (_strength(answers.counts * flags) for flags in (answers.is_correct, ~answers.is_correct))
+    strengths = (_strengths(answers.counts * flags) for flags in (answers.is_correct, ~answers.is_correct))
     return AnswerRates(correct, abstaining, *strengths)
 
 
-def _strength(counts: np.ndarray) -> float:
-    """Of the Dirichlet process under which the numbers of different answers, by rows of counts, are most probable."""
-    total, different = counts.sum(axis=1), np.count_nonzero(counts, axis=1)
+def _strengths(counts: np.ndarray) -> Strengths:
+    """The law of strengths under which the numbers of different answers, by rows of counts, are most probable."""
+    numbers, repeats = np.unique([counts.sum(axis=1), np.count_nonzero(counts, axis=1)], axis=1, return_counts=True)
+    log_chances = _log_chances(numbers[0], numbers[1], _STRENGTHS)
+    weights = best_weights(np.exp(log_chances - log_chances.max(axis=1, keepdims=True)), repeats.astype(float))
+    kept = weights > _NO_WEIGHT
+    return Strengths(_STRENGTHS[kept], weights[kept] / weights[kept].sum())
 
-    def negative(log_strength: float) -> float:
-        strength = np.exp(log_strength)
-        return -float(np.sum(different * log_strength + special.gammaln(strength) - special.gammaln(strength + total)))
 
-    return float(np.exp(optimize.minimize_scalar(negative, bounds=_LOG_STRENGTHS, method="bounded").x))
+def _log_chances(total: np.ndarray, different: np.ndarray, strengths: np.ndarray) -> np.ndarray:
+    """Of so many different answers among the total, up to what no strength changes, (rows, strengths)."""
+    total, different = total[:, None], different[:, None]
+    return different * np.log(strengths) + special.gammaln(strengths) - special.gammaln(strengths + total)
+
+
+def _drawn_strengths(rng: np.random.Generator, law: Strengths, counts: np.ndarray) -> np.ndarray:
+    """One strength of each row (rows, 1) from its posterior."""
+    log_chances = np.log(law.weights) + _log_chances(counts.sum(axis=1), np.count_nonzero(counts, axis=1), law.values)
+    totals = np.cumsum(np.exp(log_chances - log_chances.max(axis=1, keepdims=True)), axis=1)
+    places = np.sum(totals < rng.random((len(totals), 1)) * totals[:, -1:], axis=1)
+    return law.values[np.minimum(places, len(law.values) - 1)][:, None]
 
 
 def _votes(rng: np.random.Generator, rates: AnswerRates, answers: _Answers, numbers: np.ndarray) -> np.ndarray:
     """For each number of votes and each row, one draw of the correct share of the winners, (numbers, rows)."""
+    chances, num_good = _chances(rng, rates, answers)
+    return np.stack([_won(rng.multinomial(number, chances), num_good) for number in numbers])
+
+
+def _chances(rng: np.random.Generator, rates: AnswerRates, answers: _Answers) -> tuple[np.ndarray, int]:
+    """For each row, one draw of the chances of correct answers, wrong ones, and abstentions; how many are correct.
+
+    The last correct one and the last wrong one stand for answers too rare to be given twice.
+    """
     right = draw_rates(rng, rates.correct, answers.num_correct, answers.num_samples)
     silent = np.zeros(len(right))
     if rates.abstaining is not None:
         silent = draw_rates(rng, rates.abstaining, answers.abstentions, answers.num_samples - answers.num_correct)
-    good = right[:, None] * _shares(rng, answers.counts * answers.is_correct, rates.correct_strength)
-    bad = ((1 - right) * (1 - silent))[:, None] * _shares(rng, answers.counts * ~answers.is_correct, rates.wrong_strength)
+    good = right[:, None] * _shares(rng, answers.counts * answers.is_correct, rates.correct_strengths)
+    bad = ((1 - right) * (1 - silent))[:, None] * _shares(rng, answers.counts * ~answers.is_correct, rates.wrong_strengths)
     chances = np.concatenate([good, bad, ((1 - right) * silent)[:, None]], axis=1)
-    chances /= chances.sum(axis=1, keepdims=True)
-    return np.stack([_won(rng.multinomial(number, chances), good.shape[1]) for number in numbers])
+    return chances / chances.sum(axis=1, keepdims=True), good.shape[1]
 
 
-def _shares(rng: np.random.Generator, counts: np.ndarray, strength: float) -> np.ndarray:
+def _shares(rng: np.random.Generator, counts: np.ndarray, law: Strengths) -> np.ndarray:
     """Shares (rows, K + pieces + 1) of the answers seen, of answers not seen, and of answers too rare to be given twice."""
     seen = rng.gamma(counts)  # (rows, K); a shape of zero gives zero
-    unseen = rng.gamma(strength, size=(len(counts), 1))
+    strength = _drawn_strengths(rng, law, counts)
+    unseen = rng.gamma(strength)
     none = counts.sum(axis=1, keepdims=True) == 0
     unseen = np.where(none, 1.0, unseen)
     total = seen.sum(axis=1, keepdims=True) + unseen
-    pieces = int(np.clip(math.ceil(4 * strength), 1, _MOST_PIECES))
+    pieces = int(np.clip(math.ceil(4 * strength.max()), 1, _MOST_PIECES))
     broken = rng.beta(1.0, strength, size=(len(counts), pieces))
     left = np.cumprod(1 - broken, axis=1)
     new = np.concatenate([broken[:, :1], broken[:, 1:] * left[:, :-1], left[:, -1:]], axis=1)
@@ -268,7 +364,8 @@ def _won(votes: np.ndarray, num_good: int) -> np.ndarray:
     return np.where(top > 0, right / np.maximum(right + wrong, 1), 0.0)
 
 
-_LOG_STRENGTHS = (-12.0, 8.0)
+_STRENGTHS = np.exp(np.linspace(-9.0, 6.0, 61))
+_NO_WEIGHT = 1e-6
 _MOST_PIECES = 200
 _DRAWS_OF_RESAMPLE = 8
 _LARGEST_PART = 2_000_000  # numbers at a time

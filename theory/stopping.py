@@ -11,6 +11,7 @@ Everything here runs in NumPy and SciPy on the host; nothing can be traced.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -93,6 +94,7 @@ def _is_certain(row: list[int], rank: int, level: float) -> bool:
     return log_wealth(row[rank], strongest) >= math.log(math.pi**2 * (rank + 1) ** 2 / (6 * level))
 
 
+@functools.lru_cache(maxsize=65_536)
 def log_wealth(first: int, second: int) -> float:
     """Logarithm of W, of so many votes for one answer and for another."""
     heads, tails = first + 1, second + 1

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from theory._evaluate import check_count, check_plain, check_real, check_shape
+from theory._evaluate import check_count, check_plain, check_real, check_shape, check_sizes
 from theory._rate_fits import FEW_OUTCOMES, Outcomes, fitted, grid, law_shares
 
 MODELS = ("beta", "beta with atoms", "any law")
 _NO_WEIGHT = 1e-9
 _NUM_FOLDS = 20
-_NUM_SIZES = 16  # of groups of pseudo-problems, on either side
+_NUM_SIZES, _FEW_SIZES = 16, 5  # of groups of pseudo-problems, on either side
+_NUM_K = 4  # at which resamples are judged
 
 
 class SuccessRates(NamedTuple):
@@ -129,19 +130,25 @@ def predicted_pass_at_k(rates: SuccessRates, k: ArrayLike) -> Any:
 
 
 def pass_at_k_interval(
-    num_correct: ArrayLike, num_samples: ArrayLike, k: ArrayLike, *, level: float = 0.9, model: str = "chosen"
+    num_correct: ArrayLike,
+    num_samples: ArrayLike,
+    k: ArrayLike,
+    *,
+    level: float = 0.9,
+    model: str = "chosen",
+    num_resamples: int = 60,
 ) -> Interval:
     r"""Mean pass@k over problems like these, for any k, with a likelihood interval.
 
-    With l_m(psi) the largest log-likelihood of the counts in model m among laws whose pass@k is psi, and h_m the model's
-    held-out log-likelihood, the interval has all psi for which
+    With l(psi) the largest log-likelihood of the counts among laws whose pass@k is psi, the interval has all psi for which
 
-        min over m of  2 [max l_m - l_m(psi)] + 2 [max h - h_m]  <=  chi^2_1(level)
+        2 [max l - l(psi)] <= q
 
-    A model that predicts unseen problems as well as the best counts in full, one that is clearly worse not at all. For one
-    model this is the profile likelihood interval; that of "any law" has all values that the counts do not reject, however the
-    mass near zero is spread. At k = 4 m and level 0.9, 84.5 to 96 % of intervals covered, for seven laws; the fewest
-    for 100 problems of 8 samples of which most have a rate of 0.02, that is too small to be told from none.
+    and the estimate, which is that of the model asked for. The laws are all there are ("any law"): the interval has every
+    value that the counts do not reject, however the mass near zero is spread, whichever model predicts best. The statistic
+    has no chi^2 law there, because the most probable laws are discrete; q is the quantile at ``level`` of its values in
+    resamples, problems with as many samples drawn from the most probable law. The interval of "beta" or "beta with atoms" is
+    among laws of that model, with q that of chi^2_1, and is too narrow where the model is wrong.
 
     Args:
         num_correct: c_i from 0 to m_i, shape (P,).
@@ -149,6 +156,7 @@ def pass_at_k_interval(
         k: >= 1; any shape, which is that of the results.
         level: probability, strictly between 0 and 1, that such an interval covers, over draws of problems and samples.
         model: "chosen", or the name of the only model used.
+        num_resamples: problem sets drawn for q, >= 20; the more, the nearer the level is to one. They are the same each time.
 
     Raises:
         ValueError: an argument has the wrong shape or range.
@@ -164,13 +172,18 @@ def pass_at_k_interval(
     check_real("k", check_plain("k", k), minimum=1.0)
     check_shape("level", check_plain("level", level), ())
     check_real("level", level, minimum=0.0, maximum=1.0, open_ends=True)
+    check_sizes(num_resamples=(num_resamples, 20))
     rates = fit_success_rates(num_correct, num_samples, model)
-    estimate, allowed = np.asarray(predicted_pass_at_k(rates, k)), stats.chi2.ppf(level, 1)
-    low, high = estimate.copy(), estimate.copy()
-    for place, one in np.ndenumerate(np.asarray(k, np.float64)):
-        ends = _ends(outcomes, float(one), rates.held_out, allowed)
-        low[place], high[place] = min(low[place], ends[0]), max(high[place], ends[1])
-    return Interval(estimate[()], low[()], high[()])
+    estimate, every = np.asarray(predicted_pass_at_k(rates, k)), np.asarray(k, np.float64)
+    among = "any law" if model == "chosen" else model
+    if among == "any law":
+        most_probable = rates if rates.model == among else fit_success_rates(num_correct, num_samples, among)
+        allowed = _allowed(outcomes, most_probable, every, level, num_resamples)
+    else:
+        allowed = np.full(every.shape, stats.chi2.ppf(level, 1))
+    ends = np.array([_ends(outcomes, among, *one) for one in zip(every.flat, allowed.flat, strict=True)])
+    low, high = ends.reshape(*every.shape, 2)[..., 0], ends.reshape(*every.shape, 2)[..., 1]
+    return Interval(estimate[()], np.minimum(low, estimate)[()], np.maximum(high, estimate)[()])
 
 
 def resampled_success_rates(
@@ -214,6 +227,11 @@ def _outcomes(num_correct: ArrayLike, num_samples: ArrayLike) -> Outcomes:
     if (correct > samples).any():
         worst = np.argmax(correct - samples)
         raise ValueError(f"num_correct must not exceed num_samples = {samples[worst]:g}, got {correct[worst]:g}")
+    return _paired(correct, samples)
+
+
+def _paired(correct: np.ndarray, samples: np.ndarray) -> Outcomes:
+    """The distinct outcomes of problems."""
     pairs, counts = np.unique(np.stack([correct, samples]), axis=1, return_counts=True)
     return Outcomes(pairs[0], pairs[1], counts.astype(float))
 
@@ -255,29 +273,58 @@ def _law(outcomes: Outcomes, model: str, parameters: np.ndarray, value: float, h
     return SuccessRates(np.array([0.0, 1.0])[kept], atoms[kept], float(rest), float(a), float(b), model, value, held_out)
 
 
-def _ends(outcomes: Outcomes, k: float, held_out: dict[str, float], allowed: float) -> tuple[float, float]:
-    """Least and largest pass@k at which likelihood, fallen and held out, is at most half of ``allowed`` below the best."""
-    best, ends = max(held_out.values()), []
-    for model, value in held_out.items():
-        left = allowed - 2 * (best - value)
-        if left > 0:
-            values, roots = _path(outcomes, model, k)
-            ends += list(np.interp([-np.sqrt(left), np.sqrt(left)], roots, values))
-    return float(min(ends)), float(max(ends))
+def _ends(outcomes: Outcomes, model: str, k: float, allowed: float) -> tuple[float, float]:
+    """Least and largest pass@k at which the log-likelihood is at most half of ``allowed`` below its maximum."""
+    counts, sides = _padded(outcomes.counts), []
+    sizes = counts.sum() * np.geomspace(1e-3, 1e2, _NUM_SIZES)
+    for down in (True, False):
+        values, falls = _path(outcomes, model, k, counts, sizes, down=down)
+        sides.append(np.interp(np.sqrt(allowed), np.sqrt(falls), values))
+    return float(sides[0]), float(sides[1])
 
 
-def _path(outcomes: Outcomes, model: str, k: float) -> tuple[np.ndarray, np.ndarray]:
-    """Values of pass@k, ascending, and the signed roots of twice the fall of the model's log-likelihood at each.
+def _path(
+    outcomes: Outcomes, model: str, k: float, counts: np.ndarray, sizes: np.ndarray, *, down: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values of pass@k, from the most probable one down or up, and twice the fall of the log-likelihood at each.
 
     The most probable law of a given pass@k is the fit to the counts and some number of pseudo-problems of which none (or some)
     of k samples is correct; the larger that number, the further it is from the maximum.
     """
-    counts = _padded(outcomes.counts)
-    sizes = counts.sum() * np.geomspace(1e-3, 1e2, _NUM_SIZES)
-    tried = np.repeat(counts[None], 2 * _NUM_SIZES + 1, axis=0)
-    tried[:_NUM_SIZES, -2], tried[_NUM_SIZES + 1 :, -1] = sizes[::-1], sizes
+    tried = np.repeat(counts[None], len(sizes) + 1, axis=0)
+    tried[1:, -2 if down else -1] = sizes
     log_chances = fitted(outcomes, model, tried, k).log_chances
-    falls = log_chances[_NUM_SIZES] @ counts - log_chances @ counts
-    roots = np.sqrt(2 * np.maximum(falls, 0.0)) * np.repeat([-1.0, 0.0, 1.0], [_NUM_SIZES, 1, _NUM_SIZES])
+    falls = 2 * np.maximum(log_chances[0] @ counts - log_chances @ counts, 0.0)
+    values = np.exp(log_chances[:, -1])
     # Rounding must not turn the path round where it stands still.
-    return np.maximum.accumulate(np.exp(log_chances[:, -1])), np.maximum.accumulate(roots)
+    return (np.minimum if down else np.maximum).accumulate(values), np.maximum.accumulate(falls)
+
+
+def _allowed(outcomes: Outcomes, rates: SuccessRates, every: np.ndarray, level: float, num_resamples: int) -> np.ndarray:
+    """Quantiles of the statistic at each k in problems drawn from a law; between a few k that span the others, interpolated.
+
+    Those of chi^2_1 where nothing, or all, was correct in every problem, so that all resamples would be the same.
+    """
+    if not every.size or np.isin(rates.support, (0.0, 1.0)).all():
+        return np.full(every.shape, stats.chi2.ppf(level, 1))
+    rng, some = np.random.default_rng(0), np.unique(np.geomspace(every.min(), every.max(), min(every.size, _NUM_K)))
+    samples = np.repeat(outcomes.samples, outcomes.counts.astype(int))
+    drawn = rng.choice(rates.support, size=(num_resamples, samples.size), p=rates.weights)
+    resamples = [_paired(correct, samples) for correct in rng.binomial(samples.astype(int), drawn)]
+    quantiles = []
+    for k in some:
+        value = float(predicted_pass_at_k(rates, k))
+        falls = [_fall(resample, k, value) for resample in resamples]
+        quantiles.append(np.quantile(falls, level, method="weibull"))
+    return np.interp(np.log(every), np.log(some), quantiles)
+
+
+def _fall(outcomes: Outcomes, k: float, value: float) -> float:
+    """Twice the fall of the log-likelihood of any law from its maximum to where pass@k has this value."""
+    counts = _padded(outcomes.counts)
+    sizes = counts.sum() * np.geomspace(1e-2, 10, _FEW_SIZES)
+    best = np.exp(fitted(outcomes, "any law", counts[None], k).log_chances[0, -1])
+    down = bool(value < best)
+    values, falls = _path(outcomes, "any law", k, counts, sizes, down=down)
+    order = slice(None, None, -1) if down else slice(None)
+    return float(np.interp(value, values[order], np.sqrt(falls)[order]) ** 2)

@@ -13,13 +13,29 @@ from tests.errors import assert_named
 RECORDED = Path(__file__).parents[3] / "shared" / "data"
 
 
-def test_strength_solves_its_equation():
-    """At the maximum the expected number of different answers is the observed one: answer j is new with s / (s + j)."""
-    counts = np.random.default_rng(0).multinomial(12, stats.dirichlet.rvs([0.4] * 6, 50, random_state=1))
-    counts[:, 0] += 1
-    strength = theory.fit_answer_rates(counts, np.zeros_like(counts)).wrong_strength
-    expected = sum(np.sum(strength / (strength + np.arange(total))) for total in counts.sum(axis=1))
-    assert expected == pytest.approx(np.count_nonzero(counts), rel=1e-3)
+def ewens(total, different, strength):
+    """Chance of so many different answers, but for a factor without the strength: answer j is new with s / (s + j)."""
+    return strength**different / np.prod(strength + np.arange(total))
+
+
+def test_strengths_satisfy_the_conditions_of_the_maximum():
+    """No strength beside the law's own explains the problems better than the law does on average."""
+    rng = np.random.default_rng(0)
+    counts = np.concatenate([rng.multinomial(12, one) for one in ([[0.9, *[0.02] * 5]] * 40, [[1 / 6] * 6] * 40)])
+    law = theory.fit_answer_rates(counts, np.zeros_like(counts)).wrong_strengths
+    assert law.weights.sum() == pytest.approx(1.0, abs=1e-12)
+
+    def gradient(law):
+        found = 0.0
+        tried = np.geomspace(1e-3, 300, 60)
+        for row in counts:
+            mixed = sum(w * ewens(12, np.count_nonzero(row), s) for s, w in zip(*law, strict=True))
+            found += np.array([ewens(12, np.count_nonzero(row), s) / mixed for s in tried])
+        return np.max(found) / len(counts)
+
+    assert gradient(law) < 1.01  # one, but for the grid
+    assert gradient(law._replace(values=3 * law.values)) > 1.05
+    assert len(law.values) > 1
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 40])
@@ -174,6 +190,12 @@ def predicted(**change):
     return theory.predicted_vote_accuracy(np.random.default_rng(0), rates, **arguments)
 
 
+def drawn_answers(**change):
+    arguments = {"answer_counts": COUNTS, "is_correct": CORRECT, "num_candidates": 3} | change
+    rates = theory.fit_answer_rates(COUNTS, CORRECT, model="beta")
+    return theory.draw_answers(np.random.default_rng(0), rates, **arguments)
+
+
 def interval(**change):
     arguments = {"answer_counts": COUNTS, "is_correct": CORRECT, "num_candidates": 3} | change
     return theory.vote_accuracy_interval(np.random.default_rng(0), **arguments)
@@ -190,10 +212,53 @@ BAD = [
     (lambda: theory.fit_answer_rates(COUNTS, CORRECT, model="best"), "model", "best"),
     (lambda: predicted(num_candidates=0), "num_candidates", "0"),
     (lambda: predicted(num_draws=0), "num_draws", "0"),
+    (lambda: drawn_answers(num_candidates=0), "num_candidates", "0"),
+    (lambda: drawn_answers(num_draws=0), "num_draws", "0"),
+    (lambda: drawn_answers(is_correct=[[1, 0]]), "is_correct", "(1, 2)"),
     (lambda: interval(num_candidates=2.5), "num_candidates", "2.5"),
     (lambda: interval(level=0.0), "level", "0"),
     (lambda: interval(num_resamples=5), "num_resamples", "5"),
 ]
+
+
+def test_drawn_answers_have_the_shares_that_are_known():
+    """Of so many answers that their shares are: frequencies, flags, abstentions, and independence of what follows."""
+    counts, correct = np.array([[500_000, 300_000], [100_000, 400_000]]), np.array([[1, 0], [1, 0]])
+    rates = theory.fit_answer_rates(counts, correct, [200_000, 0], model="beta")
+    rng = np.random.default_rng(4)
+    drawn = theory.draw_answers(rng, rates, counts, correct, [200_000, 0], num_candidates=5, num_draws=8000)
+    assert drawn.answers.shape == drawn.is_correct.shape == (2, 8000, 5)
+    right, silent = drawn.is_correct.mean(axis=(1, 2)), (drawn.answers < 0).mean(axis=(1, 2))
+    np.testing.assert_allclose(right, [0.5, 0.2], atol=4 * 0.5 / 200)
+    np.testing.assert_allclose(silent, [0.2, 0.0], atol=4 * 0.4 / 200)
+    assert not drawn.is_correct[drawn.answers < 0].any()
+    both = drawn.is_correct[..., :-1] & drawn.is_correct[..., 1:]
+    np.testing.assert_allclose(both.mean(axis=(1, 2)), [0.25, 0.04], atol=4 * 0.5 / 178)
+    for answers, flags in zip(drawn.answers, drawn.is_correct, strict=True):
+        assert not np.intersect1d(answers[flags], answers[~flags]).size  # an answer is right or wrong
+
+
+def test_drawn_answers_vote_as_predicted():
+    rng = np.random.default_rng(9)
+    problems = counted(urn(rng, 400, 6))
+    rates = theory.fit_answer_rates(*problems)
+    drawn = theory.draw_answers(rng, rates, *problems, num_candidates=15, num_draws=20)
+    won = []
+    for answers, flags in zip(drawn.answers.reshape(-1, 15), drawn.is_correct.reshape(-1, 15), strict=True):
+        _, places, votes = np.unique(answers, return_index=True, return_counts=True)
+        won.append(flags[places[votes == votes.max()]].mean())
+    found = theory.predicted_vote_accuracy(rng, rates, *problems, num_candidates=15, num_draws=100)
+    assert np.mean(won) == pytest.approx(found, abs=4 * 0.5 / np.sqrt(8000))
+    assert drawn.is_correct.mean() == pytest.approx(0.6, abs=0.05)
+
+
+def test_answers_never_repeated_are_drawn_apart():
+    counts = np.ones((30, 20), int)
+    correct = np.zeros((30, 20), int)
+    correct[:, :5] = 1
+    rates = theory.fit_answer_rates(counts, correct, model="any law")
+    drawn = theory.draw_answers(np.random.default_rng(2), rates, counts, correct, num_candidates=9)
+    assert np.mean([np.unique(one).size for one in drawn.answers[:, 0]]) > 8.5
 
 
 @pytest.mark.parametrize(("call", "name", "value"), BAD)

@@ -1,0 +1,112 @@
+"""Samples of recorded problems: split into those that predict and those that judge, counted, put to the vote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ttc_jax.recorded import Problem
+
+NUM_RESAMPLES = 200
+
+
+class Samples(NamedTuple):
+    """Samples of one problem.
+
+    Attributes:
+        answers: which answer each is, from 0; -1 for an abstention.
+        flags: which are right.
+        scores: of a verifier, larger is better; or None.
+    """
+
+    answers: np.ndarray
+    flags: np.ndarray
+    scores: np.ndarray | None
+
+    def cut(self, place: slice) -> Samples:
+        """Some of them."""
+        return Samples(self.answers[place], self.flags[place], None if self.scores is None else self.scores[place])
+
+
+class Half(NamedTuple):
+    """Some samples of every problem: how many, how many are right, and the samples if more than these numbers is known."""
+
+    num_samples: np.ndarray
+    num_correct: np.ndarray
+    samples: list[Samples] | None
+
+    @classmethod
+    def of(cls, samples: list[Samples]) -> Half:
+        """With the numbers that follow."""
+        sizes, right = ([part(one.flags) for one in samples] for part in (len, np.sum))
+        return cls(np.array(sizes), np.array(right), samples)
+
+
+def split(problems: Sequence[Problem], budget: int, rng: np.random.Generator) -> tuple[Half, Half]:
+    """The first samples of every problem, and the others; random ones where only their numbers are known."""
+    if any(problem.answers is None for problem in problems):
+        total, right = (np.array([getattr(problem, name) for problem in problems]) for name in ("num_samples", "num_correct"))
+        drawn = rng.hypergeometric(right, total - right, budget)
+        return Half(np.full(len(total), budget), drawn, None), Half(total - budget, right - drawn, None)
+    samples = [of_problem(problem) for problem in problems]
+    first, rest = ([one.cut(place) for one in samples] for place in (slice(budget), slice(budget, None)))
+    return Half.of(first), Half.of(rest)
+
+
+def of_problem(problem: Problem) -> Samples:
+    """The samples of a problem, its answers numbered."""
+    numbers = {answer: number for number, answer in enumerate(problem.votes or {})}
+    answers = np.array([numbers.get(answer, -1) for answer in problem.answers or ()], int)
+    return Samples(answers, np.asarray(problem.correct, bool), problem.scores)
+
+
+def counted(samples: Samples, width: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """How often each answer was given, and how often it was right when it was, shape (width,) each; abstentions left out."""
+    width = int(samples.answers.max(initial=0)) + 1 if width is None else width
+    counts, right = np.zeros((2, width))
+    voted = samples.answers >= 0
+    np.add.at(counts, samples.answers[voted], 1)
+    np.add.at(right, samples.answers[voted], samples.flags[voted])
+    return counts, np.divide(right, counts, out=np.zeros(width), where=counts > 0)
+
+
+def answer_counts(samples: Sequence[Samples]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How often each answer to each problem was given, which are right, and abstentions, as the fits of theory want them.
+
+    An answer is right if most of its samples are: the same string may be flagged differently.
+    """
+    width = max(int(one.answers.max(initial=0)) + 1 for one in samples)
+    counts, worth = np.moveaxis(np.array([counted(one, width) for one in samples]), 1, 0)
+    return counts.astype(int), worth > 0.5, np.array([np.sum(one.answers < 0) for one in samples])
+
+
+def vote_accuracies(rng: np.random.Generator, samples: Samples, numbers: np.ndarray) -> np.ndarray:
+    """How often the vote of N samples of a problem, drawn without replacement, is right, for each N.
+
+    Ties are broken evenly; an abstention casts no vote, and a problem without votes is not solved. From 200 drawings.
+    """
+    counts, worth = counted(samples)
+    order = np.array([rng.permutation(len(samples.answers)) for _ in range(NUM_RESAMPLES)])
+    shuffled, found = samples.answers[order], []
+    for number in numbers:
+        votes = np.zeros((NUM_RESAMPLES, len(counts) + 1))
+        np.add.at(votes, (np.arange(NUM_RESAMPLES)[:, None], shuffled[:, :number]), 1)  # abstentions are the last column
+        votes = votes[:, :-1]
+        leading = (votes == votes.max(axis=1, keepdims=True)) & (votes > 0)
+        found.append((leading @ worth / np.maximum(leading.sum(axis=1), 1)).mean())
+    return np.array(found)
+
+
+def numbers_up_to(largest: int, *, odd: bool = False) -> list[int]:
+    """Numbers of samples from one to the largest, about doubling; the odd ones do without ties of two answers."""
+    doubling = [2**power for power in range(largest.bit_length())]
+    if odd:
+        return [number for number in (1, *(number + 1 for number in doubling[1:])) if number <= largest]
+    return sorted({*doubling, largest})
+
+
+def mean_over_problems(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over problems, the last axis, and its standard error."""
+    return values.mean(axis=-1), values.std(axis=-1, ddof=1) / np.sqrt(values.shape[-1])

@@ -1,0 +1,178 @@
+"""What a price buys: ways to come to one answer of many, how many samples each takes and how often it is right.
+
+Everything is predicted from the first samples of every problem, by further answers drawn from the laws fitted to them, and
+measured on the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import theory
+from experiments.samples import Half, Samples, answer_counts, counted, mean_over_problems, numbers_up_to, vote_accuracies
+
+VOTE, STOPPED, BEST, CHECKED = "vote of ", "stopped vote of up to ", "best by score of ", "checked one by one, up to "
+_MOST_DRAWS, _STOPPED_DRAWS = 64, 8  # of answers to a problem
+_LARGEST = 4_000_000  # answers drawn
+
+
+class Way(NamedTuple):
+    """A way to come to one answer, in means over problems; what is not measured is NaN.
+
+    Attributes:
+        samples: taken of a problem, predicted.
+        accuracy: predicted.
+        measured_samples: taken of a problem, measured.
+        measured_samples_error: standard error of that.
+        measured_accuracy: measured.
+        measured_accuracy_error: standard error of that.
+        is_checked: one if each sample has the verifier's price too, else zero.
+    """
+
+    samples: float
+    accuracy: float
+    measured_samples: float
+    measured_samples_error: float
+    measured_accuracy: float
+    measured_accuracy_error: float
+    is_checked: float
+
+
+class Taken(NamedTuple):
+    """Samples taken and accuracy for each number of samples allowed: (numbers,) of all problems, or (numbers, problems)."""
+
+    samples: np.ndarray
+    accuracy: np.ndarray
+
+
+def ways(
+    rng: np.random.Generator, first: Half, rest: Half, *, level: float, furthest: int, has_checker: bool
+) -> dict[str, Way]:
+    """Every way that the record allows, up to ``furthest`` samples of a problem.
+
+    Votes, and votes that stop when their leader is certain at ``level``, need answers; the best by score needs scores. With a
+    checker that knows right from wrong, samples are taken and checked until one is right.
+    """
+    fewest = int(rest.num_samples.min())
+    found: dict[str, Way] = {}
+    if first.samples is not None and rest.samples is not None:
+        numbers = np.array(numbers_up_to(max(furthest, fewest), odd=True))
+        drawn = _drawn(rng, first, int(numbers[-1]))
+        near = numbers[numbers <= fewest]
+        votes = np.array([vote_accuracies(rng, one, near) for one in rest.samples]).T
+        predicted, measured = _predicted_votes(drawn, numbers), Taken(_all(near, votes), votes)
+        found |= _compared(VOTE, numbers, predicted, measured)
+        stops = _predicted_stops(drawn, numbers, level, predicted), _measured_stops(rng, rest.samples, near, level, measured)
+        found |= {name: way for name, way in _compared(STOPPED, numbers, *stops).items() if name != f"{STOPPED}1"}
+        if all(one.scores is not None for one in (*first.samples, *rest.samples)):
+            numbers = np.array(numbers_up_to(max(furthest, fewest)))
+            near = numbers[numbers <= fewest]
+            best = np.array(
+                [theory.best_of_pool(-np.asarray(one.scores), one.flags.astype(float), near) for one in rest.samples]
+            )
+            predicted = _predicted_choices(rng, first.samples, drawn, numbers)
+            found |= _compared(BEST, numbers, predicted, Taken(_all(near, best.T), best.T), is_checked=True)
+    if has_checker:
+        numbers = np.array(numbers_up_to(max(furthest, fewest)))
+        law = theory.fit_success_rates(first.num_correct, first.num_samples)
+        near = numbers[numbers <= fewest]
+        predicted = _until_right(lambda k: theory.predicted_pass_at_k(law, k), numbers)
+        measured = _until_right(lambda k: theory.pass_at_k(rest.num_samples, rest.num_correct, k), near)
+        found |= _compared(CHECKED, numbers, predicted, measured, is_checked=True)
+    return found
+
+
+def _compared(kind: str, numbers: np.ndarray, predicted: Taken, measured: Taken, *, is_checked: bool = False) -> dict[str, Way]:
+    """A way for each number; the measured ones are the first of them."""
+    columns = [column for values in measured for column in mean_over_problems(values)]
+    beyond = np.full(len(numbers) - len(measured.samples), np.nan)
+    rows = zip(numbers, *predicted, *(np.append(column, beyond) for column in columns), strict=True)
+    return {f"{kind}{number}": Way(*map(float, (*row, is_checked))) for number, *row in rows}
+
+
+def _all(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """All samples are taken, of every problem."""
+    return np.broadcast_to(numbers[:, None].astype(float), values.shape)
+
+
+def _drawn(rng: np.random.Generator, first: Half, number: int) -> theory.DrawnAnswers:
+    """Further answers to every problem, as its first samples let expect them."""
+    given = answer_counts(first.samples or [])
+    num_draws = int(np.clip(_LARGEST // (len(given[0]) * number), _STOPPED_DRAWS, _MOST_DRAWS))
+    rates = theory.fit_answer_rates(*given)
+    return theory.draw_answers(rng, rates, *given, num_candidates=number, num_draws=num_draws)
+
+
+def _predicted_votes(drawn: theory.DrawnAnswers, numbers: np.ndarray) -> Taken:
+    answers, flags = (values.reshape(-1, values.shape[-1]) for values in drawn)
+    accuracy = [
+        [_leaders(row[:number], right[:number]) for number in numbers] for row, right in zip(answers, flags, strict=True)
+    ]
+    return Taken(numbers.astype(float), np.mean(accuracy, axis=0))
+
+
+def _leaders(answers: np.ndarray, flags: np.ndarray) -> float:
+    """Share of the most frequent answers that is right; zero if all abstain."""
+    voted = answers >= 0
+    if not voted.any():
+        return 0.0
+    _, places, votes = np.unique(answers[voted], return_index=True, return_counts=True)
+    return float(flags[voted][places[votes == votes.max()]].mean())
+
+
+def _stopped(answers: np.ndarray, flags: np.ndarray, numbers: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Of one vote that stops when its leader is certain, or when no more samples are allowed: samples taken, accuracy gained.
+
+    Gained over the vote that does not stop, which on the same samples nearly always has the same leader.
+    """
+    stop = theory.stop_when_certain(answers, level=level)
+    gained = np.zeros(len(numbers))
+    for place in np.flatnonzero(stop.is_certain & (stop.num_samples < numbers)):
+        number = numbers[place]
+        gained[place] = flags[answers == stop.leader].mean() - _leaders(answers[:number], flags[:number])
+    return np.minimum(stop.num_samples, numbers), gained
+
+
+def _predicted_stops(drawn: theory.DrawnAnswers, numbers: np.ndarray, level: float, votes: Taken) -> Taken:
+    answers, flags = (values[:, :_STOPPED_DRAWS].reshape(-1, values.shape[-1]) for values in drawn)
+    found = [_stopped(row, right, numbers, level) for row, right in zip(answers, flags, strict=True)]
+    samples, gained = np.mean(found, axis=0)
+    return Taken(samples, votes.accuracy + gained)
+
+
+def _measured_stops(rng: np.random.Generator, rest: list[Samples], numbers: np.ndarray, level: float, votes: Taken) -> Taken:
+    """In random orders of every problem's samples, since the recorded one may mean something."""
+    found = []
+    for one in rest:
+        worth = np.append(counted(one)[1], 0.0)  # an answer's, the same wherever it was given; the last of abstentions
+        orders = [rng.permutation(len(one.answers)) for _ in range(_STOPPED_DRAWS)]
+        found.append(np.mean([_stopped(one.answers[o], worth[one.answers[o]], numbers, level) for o in orders], axis=0))
+    samples, gained = np.moveaxis(np.array(found), 0, -1)
+    return Taken(samples, votes.accuracy + gained)
+
+
+def _predicted_choices(
+    rng: np.random.Generator, first: list[Samples], drawn: theory.DrawnAnswers, numbers: np.ndarray
+) -> Taken:
+    """Scores are drawn from those of all right samples, and of all wrong ones; ties are broken evenly."""
+    flags = np.concatenate([one.flags for one in first])
+    scores = np.concatenate([np.asarray(one.scores) for one in first])
+    ranks = np.searchsorted(np.unique(scores), scores)
+    right = drawn.is_correct.reshape(-1, drawn.is_correct.shape[-1])
+    given = np.empty(right.shape)
+    for flag in (True, False):
+        pool = ranks[flags == flag] if (flags == flag).any() else ranks
+        given[right == flag] = rng.choice(pool, np.sum(right == flag))
+    given += rng.random(given.shape)
+    chosen = [right[np.arange(len(right)), given[:, :number].argmax(axis=1)].mean() for number in numbers]
+    return Taken(numbers.astype(float), np.array(chosen))
+
+
+def _until_right(coverage: Callable[[Any], Any], numbers: np.ndarray) -> Taken:
+    """Sample j is taken if none before it is right."""
+    passed = np.array([coverage(int(k)) for k in range(1, int(numbers[-1]) + 1)])
+    taken = 1 + np.concatenate([np.zeros_like(passed[:1]), np.cumsum(1 - passed[:-1], axis=0)])
+    return Taken(taken[numbers - 1], passed[numbers - 1])

@@ -1,0 +1,207 @@
+"""What a price buys: ways of choosing against known laws, and against the samples that were not used to predict them."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import theory
+from experiments import record, record_study, samples, spending
+from experiments.record import RecordConfig
+from experiments.samples import Half, Samples
+from experiments.spending import BEST, CHECKED, STOPPED, VOTE
+from ttc_jax.recorded import Problem
+
+RATES = np.array([0.05, 0.3, 0.6, 0.9])
+
+
+def problems_of(rates, num_samples, rng, scores=False):
+    """Right answers are 0, wrong ones 1, 2 and 3; the score of a right one is larger by one standard deviation."""
+    found = []
+    for place, rate in enumerate(rates):
+        flags = rng.random(num_samples) < rate
+        answers = np.where(flags, 0, rng.integers(1, 4, num_samples)).astype(str)
+        known = {"scores": (flags + rng.normal(size=num_samples)).tolist()} if scores else {}
+        found.append(Problem(place, gold="0", answers=tuple(answers), **known))
+    return found
+
+
+def halves(problems, budget):
+    return samples.split(problems, budget, np.random.default_rng(0))
+
+
+def ways(problems, budget, *, furthest=0, level=0.05, has_checker=False):
+    rng = np.random.default_rng(1)
+    return spending.ways(rng, *halves(problems, budget), level=level, furthest=furthest, has_checker=has_checker)
+
+
+@pytest.fixture(scope="module")
+def known():
+    """Problems of four kinds, so often sampled that their rates are known."""
+    rates = np.tile(RATES, 20)
+    found = ways(problems_of(rates, 600, np.random.default_rng(2), scores=True), 590, furthest=33)
+    return found | ways(problems_of(rates, 600, np.random.default_rng(2)), 590, furthest=33, has_checker=True)
+
+
+def test_votes_and_checks_of_known_rates(known):
+    """The exact plurality of answers of known probabilities, and geometric laws."""
+    for number in (1, 5, 33):
+        exact = np.mean([theory.plurality_accuracy([p, *[(1 - p) / 3] * 3], number) for p in RATES])
+        assert known[f"{VOTE}{number}"].accuracy == pytest.approx(exact, abs=0.02)
+        assert known[f"{VOTE}{number}"].samples == number
+    for number in (1, 4, 33):
+        way = known[f"{CHECKED}{number}"]
+        assert way.accuracy == pytest.approx(np.mean(1 - (1 - RATES) ** number), abs=0.01)
+        taken = np.mean([stats.geom.expect(lambda k, n=number: np.minimum(k, n), args=(p,)) for p in RATES])
+        assert way.samples == pytest.approx(taken, rel=0.03)
+        assert way.is_checked
+
+
+def test_the_best_by_score_of_known_rates(known):
+    """Scores of right answers are normal around one, of wrong ones around zero: the largest of N by quadrature."""
+    scores = np.linspace(-8, 9, 4001)
+    right, wrong = stats.norm(1, 1), stats.norm(0, 1)
+    for number in (1, 4, 32):
+        exact = []
+        for p in RATES:
+            below = p * right.cdf(scores) + (1 - p) * wrong.cdf(scores)
+            exact.append(np.trapezoid(number * below ** (number - 1) * p * right.pdf(scores), scores))
+        assert known[f"{BEST}{number}"].accuracy == pytest.approx(np.mean(exact), abs=0.02)
+
+
+def test_stopped_votes_of_one_answer_stop_at_nine():
+    """As the rule says of answers that all agree; and what is measured in any order is the same."""
+    unanimous = [Problem(place, gold="0", answers=("0",) * 60) for place in range(3)]
+    found = ways(unanimous, 40)
+    assert f"{STOPPED}1" not in found
+    for number in (3, 9, 17):
+        way = found[f"{STOPPED}{number}"]
+        assert way.measured_samples == min(number, 9)
+        assert way.samples == pytest.approx(min(number, 9), abs=0.3)
+        assert way.accuracy == way.measured_accuracy == 1.0
+
+
+def test_what_is_predicted_is_measured():
+    """Every way of 150 problems whose rates vary: within its standard error of both halves, and not when the rates change."""
+    rng = np.random.default_rng(3)
+    rates = rng.beta(1.0, 1.0, 150)
+    found = ways(problems_of(rates, 64, rng, scores=True), 32, level=0.2)
+    found |= ways(problems_of(rates, 64, rng), 32, has_checker=True)
+    judged = [way for name, way in found.items() if np.isfinite(way.measured_accuracy)]
+    assert {name.rstrip("0123456789") for name in found} == {VOTE, STOPPED, BEST, CHECKED}
+
+    def largest_z(ways):
+        return max(
+            max(abs(way.accuracy - way.measured_accuracy) / way.measured_accuracy_error for way in ways),
+            max(
+                abs(way.samples - way.measured_samples) / way.measured_samples_error
+                for way in ways
+                if way.measured_samples_error > 0
+            ),
+        )
+
+    # Both halves have the same problems, so that the error over problems is more than what divides them.
+    assert largest_z(judged) < 3
+    saved = {name: way for name, way in found.items() if name.startswith(STOPPED)}
+    assert saved[f"{STOPPED}17"].samples < 17
+    assert largest_z([way._replace(samples=1.2 * way.samples) for way in saved.values()]) > 3
+    assert largest_z([way._replace(accuracy=1.2 * way.accuracy) for way in judged]) > 3
+
+
+def test_stopping_costs_little_accuracy():
+    rng = np.random.default_rng(5)
+    found = ways(problems_of(np.tile([0.3, 0.9], 30), 80, rng), 40)
+    stopped, every = found[f"{STOPPED}33"], found[f"{VOTE}33"]
+    assert stopped.samples < 0.8 * 33
+    assert stopped.accuracy == pytest.approx(every.accuracy, abs=0.02)
+    assert stopped.measured_accuracy == pytest.approx(every.measured_accuracy, abs=0.02)
+
+
+def test_beyond_the_record_nothing_is_measured():
+    found = ways(problems_of(RATES, 20, np.random.default_rng(6)), 10, furthest=40, has_checker=True)
+    far, near = found[f"{VOTE}33"], found[f"{VOTE}9"]
+    assert np.isnan(far.measured_accuracy)
+    assert np.isfinite([far.accuracy, near.measured_accuracy]).all()
+    assert np.isnan(found[f"{CHECKED}40"].measured_samples)
+
+
+def test_counts_alone_can_only_be_checked():
+    def half(num_samples, num_correct):
+        return Half(np.full(3, num_samples), np.array(num_correct), None)
+
+    parts, rng = (half(10, [0, 3, 9]), half(8, [1, 2, 8])), np.random.default_rng(0)
+    asked = {"level": 0.05, "furthest": 0}
+    assert not spending.ways(rng, *parts, has_checker=False, **asked)
+    assert all(name.startswith(CHECKED) for name in spending.ways(rng, *parts, has_checker=True, **asked))
+
+
+def analysed(problems, **asked):
+    return record.analyse(problems, RecordConfig("file", "hash", **asked), 0)
+
+
+@pytest.fixture(scope="module")
+def scored():
+    rng = np.random.default_rng(7)
+    return analysed(problems_of(rng.beta(0.4, 2.0, 60), 40, rng, scores=True), budget=20)
+
+
+def test_a_frontier_counts_the_prices(scored):
+    """Free scores make the best of many worth more than its vote; dear ones are worth nothing."""
+    config = json.loads(scored.attrs["config"])
+
+    def priced(**change):
+        return record_study.frontier(scored.assign_attrs(config=json.dumps({**config, **change})))
+
+    free, dear, double = priced(), priced(verifier_price=100.0), priced(price=2.0)
+    assert any(one["way"].startswith(BEST) for one in free)
+    assert not any(one["way"].startswith(BEST) and one["cost"] < 100 for one in dear)
+    for kept in (free, dear):
+        assert (np.diff([one["cost"] for one in kept]) > 0).all()
+        assert (np.diff([one["accuracy"] for one in kept]) > 0).all()
+    assert [one["cost"] for one in double] == [2 * one["cost"] for one in free]
+
+
+def test_advice_grows_with_the_worth_of_an_answer(scored):
+    config = json.loads(scored.attrs["config"])
+
+    def advised(value):
+        found = record_study.findings(scored.assign_attrs(config=json.dumps({**config, "value": value})))
+        return next((said for name, said in found.items() if name.startswith("best if")), None)
+
+    assert advised(None) is None
+    assert advised(0.5).startswith("none is worth its cost")
+    costs = [float(advised(value).split("cost ")[1].split(",")[0]) for value in (10.0, 100.0, 1000.0)]
+    assert costs == sorted(costs)
+    assert costs[0] < costs[-1]
+
+
+def test_a_price_for_checks_is_asked_for(scored):
+    rng = np.random.default_rng(8)
+    problems = problems_of(RATES, 20, rng)
+    assert not any(str(way).startswith(CHECKED) for way in analysed(problems)["way"].to_numpy())
+    assert any(str(way).startswith(CHECKED) for way in analysed(problems, verifier_price=0.0)["way"].to_numpy())
+
+
+def test_samples_of_no_score_are_not_chosen_by_score():
+    mixed = problems_of(RATES, 20, np.random.default_rng(9), scores=True)
+    mixed[0] = mixed[0].__class__(0, gold="0", answers=mixed[0].answers)
+    assert not any(name.startswith(BEST) for name in ways(mixed, 10))
+
+
+def test_one_vote_that_stops_is_counted_by_hand():
+    answers = np.array([0, 1, *[0] * 30])
+    taken, gained = spending._stopped(answers, answers == 0, np.array([1, 2, 32]), 0.05)
+    stop = theory.stop_when_certain(answers, level=0.05).num_samples
+    assert taken.tolist() == [1, 2, stop]
+    assert gained.tolist() == [0, 0, 0]
+    turned = np.array([*[1] * 9, *[0] * 20])  # wrong at first, and certain of it
+    taken, gained = spending._stopped(turned, turned == 0, np.array([29]), 0.05)
+    assert (taken.tolist(), gained.tolist()) == ([9], [-1.0])
+
+
+def test_halves_with_samples_are_kept_apart():
+    first, rest = halves(problems_of(RATES, 20, np.random.default_rng(0)), 12)
+    assert (first.num_samples == 12).all()
+    assert (rest.num_samples == 8).all()
+    assert isinstance(first.samples[0], Samples)
