@@ -344,11 +344,20 @@ def _shares(rng: np.random.Generator, counts: np.ndarray, law: Strengths) -> np.
     none = counts.sum(axis=1, keepdims=True) == 0
     unseen = np.where(none, 1.0, unseen)
     total = seen.sum(axis=1, keepdims=True) + unseen
-    pieces = int(np.clip(math.ceil(4 * strength.max()), 1, _MOST_PIECES))
-    broken = rng.beta(1.0, strength, size=(len(counts), pieces))
-    left = np.cumprod(1 - broken, axis=1)
-    new = np.concatenate([broken[:, :1], broken[:, 1:] * left[:, :-1], left[:, -1:]], axis=1)
+    most = _num_pieces(float(strength.max()))
+    new = np.zeros((len(counts), most + 1))
+    for one in np.unique(strength):
+        rows = strength[:, 0] == one
+        broken = rng.beta(1.0, one, size=(rows.sum(), _num_pieces(one)))
+        left = np.cumprod(1 - broken, axis=1)
+        new[rows, 0], new[rows, 1 : broken.shape[1]] = broken[:, 0], broken[:, 1:] * left[:, :-1]
+        new[rows, -1] = left[:, -1]
     return np.concatenate([seen, unseen * new], axis=1) / total
+
+
+def _num_pieces(strength: float) -> int:
+    """Answers not seen that are told apart; the others are so rare that none is given twice."""
+    return int(np.clip(math.ceil(4 * strength), 1, _MOST_PIECES))
 
 
 def _won(votes: np.ndarray, num_good: int) -> np.ndarray:

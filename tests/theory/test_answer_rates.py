@@ -118,10 +118,10 @@ def test_ninety_percent_intervals_cover(true_vote):
     rng, covered, missed = np.random.default_rng(4), 0, 0
     for _ in range(REPLICATIONS):
         counts, correct = counted(urn(rng, 150, 5))
-        options = {"num_candidates": 25, "num_resamples": 60, "model": "beta"}
+        options = {"num_candidates": 25, "num_resamples": 40, "model": "beta"}
         interval = theory.vote_accuracy_interval(rng, counts, correct, **options)
         covered += interval.low <= true_vote <= interval.high
-        resamples = rng.integers(150, size=(60, 150))
+        resamples = rng.integers(150, size=(40, 150))
         naive = [plug_in(rng, counts[chosen], correct[chosen], 25, 1) for chosen in resamples]
         missed += not np.quantile(naive, 0.05) <= true_vote <= np.quantile(naive, 0.95)
     fewest = stats.binom.ppf(0.001, REPLICATIONS, 0.85)
