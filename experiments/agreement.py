@@ -27,8 +27,8 @@ class Verdict:
     """Outcome of the test.
 
     Attributes:
-        outcome: "agrees", "disagrees", or "inconclusive" (agrees, but so does a control, or there was nothing to judge);
-            "measured" instead of "agrees" where there is a reference.
+        outcome: "agrees", "disagrees", or "inconclusive" (agrees, but so does a control, or there was none, or
+            nothing to judge); "measured" instead of "agrees" where there is a reference.
         num_points: points judged.
         threshold: largest z that still agrees.
         largest_z: largest z found.
@@ -96,7 +96,7 @@ def judge(dataset: xr.Dataset) -> Verdict:
     z = np.where(judged, _z(dataset, dataset["predicted"].to_numpy()), 0.0)
     worst = int(np.argmax(z))
     controls = {name: float(_z(dataset, wrong)[judged].max()) for name, wrong in _controls(dataset).items()}
-    outcome = "agrees" if min(controls.values()) >= threshold else "inconclusive"
+    outcome = "agrees" if min(controls.values(), default=0.0) >= threshold else "inconclusive"
     outcome = "disagrees" if z.max() >= threshold or refuted(dataset).any() else outcome
     return Verdict(outcome, num_points, threshold, float(z.max()), _point(dataset, worst), controls)
 

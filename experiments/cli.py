@@ -266,7 +266,8 @@ def _recorded(command: Recorded) -> int:
     outcomes = []
     for path in command.files:
         folder = command.out.expanduser() / path.stem
-        verdict = record_files.run(path.expanduser(), folder, command)
+        with _progress(path.stem) as progress:
+            verdict = record_files.run(path.expanduser(), folder, command, progress)
         print(f"{path.stem}: {verdict}; {folder}")
         outcomes.append(verdict.outcome)
     _report(command.out.expanduser())

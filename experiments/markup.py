@@ -55,7 +55,8 @@ def is_table(value: Any) -> bool:
 def columns(rows: list[dict[str, Any]]) -> str:
     """A table with a column for each name."""
     head = "".join(f"<th scope=col>{html.escape(str(name))}</th>" for name in rows[0])
-    body = (f"<tr>{''.join(f'<td>{html.escape(words(value, 4))}</td>' for value in row.values())}</tr>" for row in rows)
+    cells = ([html.escape("–" if value is None else words(value, 4)) for value in row.values()] for row in rows)
+    body = (f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells)
     return f"<div class=scroll><table class=columns><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
 
 

@@ -79,16 +79,16 @@ class Recorded:
     files: tyro.conf.Positional[tuple[Path, ...]]
     """Files of recorded samples."""
     budget: int | None = None
-    """Samples of each problem that predict; the others judge. Half of the fewest if not given."""
+    """How many samples of each problem predict, from the first; the others judge. Half of the fewest if not given."""
     predict: int | None = None
-    """Number of samples to predict pass@k for, beyond those that there are."""
+    """Number of samples to predict pass@k, votes and prices for; as many as there are if not given."""
     price: float = 1.0
     """Price of a sample, in any unit."""
     verifier_price: float | None = None
     """Price of a score, in the same unit; of a file without scores, price of a check that knows right from wrong."""
     value: float | None = None
-    """Worth of a right answer, in the same unit: which way of choosing is then worth most."""
-    level: float = 0.05
+    """Worth of a right answer, in the same unit: says which way of choosing is then worth most."""
+    stop_level: float = 0.05
     """Chance that a vote which stops early stops at an answer that is not the most probable one."""
     skip_damaged: bool = False
     """Leave out damaged lines, each with a warning, instead of stopping at the first."""

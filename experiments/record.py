@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,7 +23,9 @@ from experiments.samples import (
     NUM_RESAMPLES,
     Half,
     Samples,
+    accuracy_by_length,
     answer_counts,
+    best_accuracies,
     mean_over_problems,
     numbers_up_to,
     split,
@@ -36,10 +38,14 @@ from ttc_jax.recorded import Problem
 NAME = "recorded"
 LEVEL = 0.9
 """Probability that an interval covers."""
-COVERAGE = "pass@"
+COVERAGE, LENGTH = "pass@", "accuracy by length, part "
 _STANDARD_ERRORS = 1.6449  # in half such an interval of a normal law
 _RATES = 64  # at which a smooth law of success rates is represented
 _LENGTH_PARTS = 5
+_BOOTSTRAPS = 2000
+_INTERVAL: dict[str, Any] = {"level": LEVEL, "num_resamples": 80}  # of votes
+_LARGEST = 10**6  # number of samples
+_FEWEST_PROBLEMS = 4
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class RecordConfig:
         price: of a sample.
         verifier_price: of a score; where there are none, of a check that knows right from wrong, if there is one.
         value: of a right answer.
-        level: chance that a vote which stops early stops at an answer that is not the most probable one.
+        stop_level: chance that a vote which stops early stops at an answer that is not the most probable one.
+        skip_damaged: how many damaged lines were left out.
     """
 
     file: str
@@ -64,7 +71,8 @@ class RecordConfig:
     price: float = 1.0
     verifier_price: float | None = None
     value: float | None = None
-    level: float = 0.05
+    stop_level: float = 0.05
+    skip_damaged: int = 0
 
 
 class Row(NamedTuple):
@@ -77,8 +85,13 @@ class Row(NamedTuple):
     alike: float
 
 
-def analyse(problems: Sequence[Problem], config: RecordConfig, seed: int) -> xr.Dataset:
+def analyse(
+    problems: Sequence[Problem], config: RecordConfig, seed: int, progress: Callable[[float], None] = lambda share: None
+) -> xr.Dataset:
     """Measure, predict from the first samples, and put side by side.
+
+    What is judged is predicted from the first samples of one half of the problems, and measured on the others of the other
+    half: predictions are about problems like these, and both halves of the same ones would agree too easily.
 
     Raises:
         UserError: the record cannot answer, or the budget leaves nothing to judge by.
@@ -89,28 +102,25 @@ def analyse(problems: Sequence[Problem], config: RecordConfig, seed: int) -> xr.
     fewest = min(problem.num_samples for problem in usable)
     rng = np.random.default_rng(seed)
     first, rest = split(usable, budget, rng)
-    numbers, further = np.array(numbers_up_to(fewest - budget)), _further(fewest, config.predict or 0)
-    every = np.union1d(numbers, further)
-    predicted = theory.pass_at_k_interval(first.num_correct, first.num_samples, every, level=LEVEL)
-    rows = _coverage(first, rest, numbers, _at(predicted, every, numbers))
-    if first.samples is not None and rest.samples is not None:
-        rows |= _votes(rng, first.samples, rest.samples, fewest - budget)
-        if all(one.scores is not None for one in rest.samples):
-            rows |= _choices(rng, first, rest.samples, fewest - budget)
+    told, judging = np.array_split(rng.permutation(len(usable)), 2)
+    rows = _judged(rng, first.of_problems(told), rest.of_problems(judging), fewest - budget)
+    progress(0.4)
     columns = np.array(list(rows.values())).T
     values: dict[str, Any] = {name: ("quantity", column) for name, column in zip(Row._fields, columns, strict=True)}
     values["wrong_with_problems_equally_hard"] = values.pop("alike")
     values["judged"] = ("quantity", np.ones(len(rows), np.int8))
-    spent = _spending(rng, first, rest, config)
-    curves, coordinates = _curves(rng, usable, further, _at(predicted, every, further))
-    left_out = len(problems) - len(usable)
-    said = f"{left_out} of {len(problems)} problems have fewer than two samples, or no right answer to compare them with"
+    curves, coordinates = _curves(rng, usable, first, config.predict)
+    votes, vote_numbers = _vote_curve(rng, first, max(fewest - budget, config.predict or 0))
+    progress(0.7)
+    law = theory.fit_success_rates(first.num_correct, first.num_samples)
+    spent = _spending(rng, first, rest, config, law, votes)
     attributes = {
         "study": NAME,
         "config": json.dumps(dataclasses.asdict(config)),
         "budget": budget,
+        "law": _said(law),
         "seed": seed,
-        "warnings": json.dumps([said] if left_out else []),
+        "warnings": json.dumps([*_warnings(problems, usable, config, budget)]),
         "named_controls_only": 1,
         "num_tasks": len(usable),
         "num_looks": 1,
@@ -118,15 +128,61 @@ def analyse(problems: Sequence[Problem], config: RecordConfig, seed: int) -> xr.
         "device": device(),
         "wall_time_s": round(time.perf_counter() - started, 3),
     }
-    coordinates = {"quantity": list(rows), "way": [*spent], **coordinates}
-    return xr.Dataset({**values, **curves, **_columns(spent), **_lengths(usable)}, coordinates, attributes)
+    coordinates = {"quantity": list(rows), "way": [*spent], **coordinates, **vote_numbers}
+    return xr.Dataset({**values, **curves, **votes, **_columns(spent)}, coordinates, attributes)
 
 
-def _spending(rng: np.random.Generator, first: Half, rest: Half, config: RecordConfig) -> dict[str, Way]:
-    """Ways to come to one answer; without recorded scores a verifier that has a price is one that knows right from wrong."""
-    has_scores = rest.samples is not None and all(one.scores is not None for one in rest.samples)
-    has_checker = config.verifier_price is not None and not has_scores
-    return spending.ways(rng, first, rest, level=config.level, furthest=config.predict or 0, has_checker=has_checker)
+def _judged(rng: np.random.Generator, first: Half, rest: Half, largest: int) -> dict[str, Row]:
+    """Everything that the record lets compare, for up to ``largest`` samples."""
+    rows = _coverage(first, rest, largest)
+    if first.samples is not None and rest.samples is not None:
+        rows |= _votes(rng, first, rest.samples, largest)
+        if first.has_scores and rest.has_scores:
+            rows |= _choices(rng, first, rest.samples, largest)
+        rows |= _lengths(first.samples, rest.samples)
+    return rows
+
+
+def _warnings(problems: Sequence[Problem], usable: Sequence[Problem], config: RecordConfig, budget: int) -> Iterator[str]:
+    """What was left out, and what a few of the problems kept from the others."""
+    if left_out := len(problems) - len(usable):
+        yield f"{left_out} of {len(problems)} problems have fewer than two samples, or no right answer to compare them with"
+    if config.skip_damaged:
+        yield f"{config.skip_damaged} damaged lines were left out"
+    counts = [problem.problem for problem in usable if problem.answers is None]
+    if 0 < len(counts) < len(usable):
+        yield f"{len(counts)} of {len(usable)} problems have no answers, {counts[0]!r} the first, so that no votes are counted"
+    unscored = [problem.problem for problem in usable if problem.scores is None]
+    if 0 < len(unscored) < len(usable):
+        yield f"{len(unscored)} of {len(usable)} problems have no scores, {unscored[0]!r} the first, so that none are used"
+    sizes = [problem.num_samples for problem in usable]
+    if min(sizes) < np.median(sizes) / 2:
+        short = usable[int(np.argmin(sizes))]
+        yield f"problem {short.problem!r} has only {min(sizes)} samples, so that of each {budget} predict"
+
+
+def _said(law: theory.SuccessRates) -> str:
+    """The law of success rates that predicts best, and how much better than the others."""
+    best = law.held_out[law.model]
+    others = (f"{name} {value - best:+.1f}" for name, value in law.held_out.items() if name != law.model)
+    return f"{law.model}; held-out log-likelihood of the others, beside its own: {', '.join(others)}"
+
+
+def _spending(
+    rng: np.random.Generator,
+    first: Half,
+    rest: Half,
+    config: RecordConfig,
+    law: theory.SuccessRates,
+    votes: dict[str, Any],
+) -> dict[str, Way]:
+    """Ways to come to one answer; without any score a verifier that has a price is one that knows right from wrong."""
+    nobody = all(one.scores is None for half in (first, rest) for one in half.samples or ())
+    has_checker = config.verifier_price is not None and nobody
+    furthest = max(int(rest.num_samples.min()), config.predict or 0)
+    predicted = votes["votes_predicted"][1] if votes else None
+    asked: dict[str, Any] = {"furthest": furthest, "stop_level": config.stop_level, "has_checker": has_checker}
+    return spending.ways(rng, first, rest, law=law, votes=predicted, **asked)
 
 
 def _columns(spent: dict[str, Way]) -> dict[str, Any]:
@@ -137,70 +193,89 @@ def _columns(spent: dict[str, Way]) -> dict[str, Any]:
 
 def _checked(usable: Sequence[Problem], config: RecordConfig) -> int:
     """The budget, if the record can be split by it."""
-    if len(usable) < 2:
-        raise UserError(f"FILE must have at least two problems of two checked samples each, got {len(usable)} in {config.file}")
-    fewest = min(problem.num_samples for problem in usable)
+    if len(usable) < _FEWEST_PROBLEMS:
+        raise UserError(
+            f"FILE must have at least {_FEWEST_PROBLEMS} problems of two samples each, with a gold answer or flags, "
+            f"got {len(usable)} in {config.file}"
+        )
+    most = max(problem.num_samples for problem in usable)
+    if most > _LARGEST:
+        raise UserError(f"FILE must have at most {_LARGEST} samples of a problem, got {most} in {config.file}")
+    shortest = min(usable, key=lambda problem: problem.num_samples)
+    fewest = shortest.num_samples
     budget = fewest // 2 if config.budget is None else config.budget
     if not 1 <= budget < fewest:
-        raise UserError(f"budget must be from 1 to {fewest - 1}, so that samples are left to judge by, got {budget}")
-    if config.predict is not None and config.predict < 1:
-        raise UserError(f"predict must be an integer of at least 1, got {config.predict}")
+        least = f"{fewest - 1}, so that samples of problem {shortest.problem!r} are left to judge by"
+        raise UserError(f"budget must be from 1 to {least}, got {budget}")
+    if config.predict is not None and not 1 <= config.predict <= _LARGEST:
+        raise UserError(f"predict must be an integer from 1 to {_LARGEST}, got {config.predict}")
     for name in ("price", "verifier_price", "value"):
         number = getattr(config, name)
         if number is not None and not 0 <= number < np.inf:
             raise UserError(f"{name} must be finite and at least 0, got {number:g}")
-    if not 0 < config.level < 1:
-        raise UserError(f"level must be strictly between 0 and 1, got {config.level:g}")
+    if not 0 < config.stop_level < 1:
+        raise UserError(f"stop_level must be strictly between 0 and 1, got {config.stop_level:g}")
     return budget
 
 
 def _rows(name: str, numbers: Sequence[int], values: np.ndarray, predicted: Any, alike: Any) -> dict[str, Row]:
-    """A row for each number: ``values`` (numbers, problems) beside a prediction with its interval."""
+    """A row for each number: ``values`` (numbers, problems) beside a prediction with its interval.
+
+    After P problems without exception one in P + 2 is still expected to be one, which resampling them cannot show.
+    """
     mean, error = mean_over_problems(values)
     spread = (np.asarray(predicted.high) - np.asarray(predicted.low)) / 2 / _STANDARD_ERRORS
+    spread = np.where(spread > 0, spread, 1 / (values.shape[1] + 2))
     columns = mean, error, np.asarray(predicted.estimate), spread, np.asarray(alike)
     return {f"{name}{number}": Row(*map(float, row)) for number, *row in zip(numbers, *columns, strict=True)}
 
 
-def _further(fewest: int, furthest: int) -> np.ndarray:
-    """Numbers of samples for a curve to as many as there are, or as are asked for."""
-    return np.unique([*np.geomspace(1, max(fewest, furthest), 30).astype(int), fewest])
-
-
-def _at(predicted: theory.Interval, every: np.ndarray, wanted: np.ndarray) -> theory.Interval:
-    """The prediction at some of its places."""
-    return theory.Interval(*(np.asarray(values)[np.searchsorted(every, wanted)] for values in predicted))
-
-
-def _coverage(first: Half, rest: Half, numbers: np.ndarray, predicted: theory.Interval) -> dict[str, Row]:
+def _coverage(first: Half, rest: Half, largest: int) -> dict[str, Row]:
+    numbers = np.array(numbers_up_to(largest))
     values = np.array([theory.pass_at_k(rest.num_samples, rest.num_correct, int(k)) for k in numbers])
-    mean = first.num_correct.sum() / first.num_samples.sum()
-    return _rows(COVERAGE, numbers.tolist(), values, predicted, theory.expected_pass_at_k(mean, numbers))
+    predicted = theory.pass_at_k_interval(first.num_correct, first.num_samples, numbers, level=LEVEL)
+    return _rows(COVERAGE, numbers.tolist(), values, predicted, theory.expected_pass_at_k(_mean_rate(first), numbers))
 
 
-def _votes(rng: np.random.Generator, first: list[Samples], rest: list[Samples], largest: int) -> dict[str, Row]:
+def _mean_rate(half: Half) -> float:
+    """Success rate of all problems, were they equally hard."""
+    return float(half.num_correct.sum() / half.num_samples.sum())
+
+
+def _votes(rng: np.random.Generator, first: Half, rest: list[Samples], largest: int) -> dict[str, Row]:
     numbers = np.array(numbers_up_to(largest, odd=True))
     values = np.array([vote_accuracies(rng, one, numbers) for one in rest]).T
-    predicted = theory.vote_accuracy_interval(rng, *answer_counts(first), num_candidates=numbers, level=LEVEL)
-    return _rows(VOTE, numbers.tolist(), values, predicted, predicted.estimate)
+    given = answer_counts(first.samples or [])
+    predicted = theory.vote_accuracy_interval(rng, *given, num_candidates=numbers, **_INTERVAL)
+    return _rows(VOTE, numbers.tolist(), values, predicted, theory.majority_accuracy(_mean_rate(first), numbers))
+
+
+def _vote_curve(rng: np.random.Generator, first: Half, furthest: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the first samples of all problems predict of votes, with intervals, as far as is asked."""
+    if first.samples is None:
+        return {}, {}
+    numbers = np.array(numbers_up_to(furthest, odd=True))
+    predicted = theory.vote_accuracy_interval(rng, *answer_counts(first.samples), num_candidates=numbers, **_INTERVAL)
+    names = "votes_predicted", "votes_predicted_low", "votes_predicted_high"
+    return {name: ("num_votes", values) for name, values in zip(names, predicted, strict=True)}, {"num_votes": numbers}
 
 
 def _choices(rng: np.random.Generator, first: Half, rest: list[Samples], largest: int) -> dict[str, Row]:
     """The best of N by score, against one ROC curve, as if a score meant the same in every problem."""
     numbers = np.array(numbers_up_to(largest))
-    values = np.array([theory.best_of_pool(-np.asarray(one.scores), one.flags.astype(float), numbers) for one in rest]).T
+    values = np.array([best_accuracies(one, numbers) for one in rest]).T
 
     def predicted(chosen: np.ndarray) -> np.ndarray:
-        law = theory.fit_success_rates(first.num_correct[chosen], first.num_samples[chosen], "beta with atoms")
-        curve = _roc([(first.samples or [])[place] for place in chosen])
-        rates, weights = _represented(law)
-        return weights @ theory.roc_accuracy(rates[:, None], *curve, numbers)
+        half = first.of_problems(chosen)
+        rates, weights = _represented(theory.fit_success_rates(half.num_correct, half.num_samples, "beta with atoms"))
+        return weights @ theory.roc_accuracy(rates[:, None], *_roc(half.samples or []), numbers)
 
-    everyone = np.arange(len(rest))
+    everyone = np.arange(len(first.num_samples))
     resampled = [predicted(rng.choice(everyone, len(everyone))) for _ in range(NUM_RESAMPLES // 4)]
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    estimate = predicted(everyone)
-    return _rows(BEST, numbers.tolist(), values, theory.Interval(estimate, low, high), estimate)
+    interval = theory.Interval(predicted(everyone), low, high)
+    alike = theory.roc_accuracy(_mean_rate(first), *_roc(first.samples or []), numbers)
+    return _rows(BEST, numbers.tolist(), values, interval, alike)
 
 
 def _represented(law: theory.SuccessRates) -> tuple[np.ndarray, np.ndarray]:
@@ -225,15 +300,18 @@ def _roc(samples: Sequence[Samples]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _curves(
-    rng: np.random.Generator, problems: Sequence[Problem], further: np.ndarray, predicted: theory.Interval
+    rng: np.random.Generator, problems: Sequence[Problem], first: Half, predict: int | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """pass@k of all samples with a bootstrap interval over problems, and its prediction as far as is asked."""
     fewest = min(problem.num_samples for problem in problems)
+    asked = [fewest] if predict is None else [fewest, predict]
+    further = np.unique([*np.geomspace(1, max(asked), 30).astype(int), *asked])
     numbers = further[further <= fewest]
     total, right = (np.array([getattr(problem, name) for problem in problems]) for name in ("num_samples", "num_correct"))
     values = np.array([theory.pass_at_k(total, right, int(k)) for k in numbers])
-    chosen = rng.integers(len(problems), size=(2000, len(problems)))
-    low, high = np.quantile(values[:, chosen].mean(axis=-1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
+    drawn = rng.multinomial(len(problems), np.full(len(problems), 1 / len(problems)), size=_BOOTSTRAPS)
+    low, high = np.quantile(drawn @ values.T / len(problems), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    predicted = theory.pass_at_k_interval(first.num_correct, first.num_samples, further, level=LEVEL)
     measured = {"coverage": values.mean(axis=1), "coverage_low": low, "coverage_high": high}
     beside = {
         "coverage_predicted": predicted.estimate,
@@ -244,15 +322,10 @@ def _curves(
     return curves, {"k": numbers, "predicted_k": further}
 
 
-def _lengths(problems: Sequence[Problem]) -> dict[str, Any]:
-    """Accuracy of shorter and longer samples of the same problem, in fifths by rank within it, with standard errors."""
-    found = []
-    for problem in problems:
-        if problem.lengths is None or problem.correct is None or problem.num_samples < _LENGTH_PARTS:
-            continue
-        order = np.argsort(problem.lengths, kind="stable")
-        found.append([part.mean() for part in np.array_split(problem.correct[order].astype(float), _LENGTH_PARTS)])
-    if len(found) < 2:
+def _lengths(first: list[Samples], rest: list[Samples]) -> dict[str, Row]:
+    """Accuracy by length within problems: what it is among the first samples, it is predicted to be among the others."""
+    before, after = (accuracy_by_length(samples, _LENGTH_PARTS) for samples in (first, rest))
+    if min(before.shape[1], after.shape[1]) < 2:
         return {}
-    mean, error = mean_over_problems(np.array(found).T)
-    return {"accuracy_by_length": ("length_part", mean), "accuracy_by_length_error": ("length_part", error)}
+    columns = *mean_over_problems(after), *mean_over_problems(before), np.full(_LENGTH_PARTS, before.mean())
+    return {f"{LENGTH}{part}": Row(*map(float, row)) for part, row in enumerate(zip(*columns, strict=True), start=1)}

@@ -12,34 +12,39 @@ from matplotlib.figure import Figure
 
 from experiments import figures
 from experiments.errors import UserError
-from experiments.record import COVERAGE, NAME
+from experiments.record import COVERAGE, LENGTH, NAME
 from experiments.spending import BEST, CHECKED, STOPPED, VOTE, Way
 from experiments.study import Study
+
+_LEAST_GAIN = 0.005
 
 
 def draw(data: xr.Dataset) -> Figure:
     """Coverage, votes and choices, and accuracy by length, as far as they are known."""
     parts = [_draw_coverage]
-    parts += [_draw_choices] if _series(data, VOTE)[0].size else []
+    parts += [_draw_choices] if "num_votes" in data.dims else []
     parts += [_draw_spending] if data.sizes["way"] else []
-    parts += [_draw_lengths] if "accuracy_by_length" in data else []
+    parts += [_draw_lengths] if _series(data, LENGTH)[0].size else []
     figure, panels = figures.panels(len(parts), width=3.6 * len(parts))
     for part, panel in zip(parts, panels, strict=True):
         part(panel, data)
+    figures.state(
+        figure, f"lines and bands: predicted from {data.attrs['budget']} samples of a problem, 90 %; points: measured, ±2 s.e."
+    )
     return figure
 
 
 def _draw_coverage(panel: Axes, data: xr.Dataset) -> None:
     color = figures.KIND_COLORS[0]
     panel.fill_between(data["k"], data["coverage_low"], data["coverage_high"], color="0.85")
-    panel.plot(data["k"], data["coverage"], color="0.4", label="measured, all samples")
     further = data["predicted_k"]
     panel.fill_between(
         further, data["coverage_predicted_low"], data["coverage_predicted_high"], color=color, alpha=0.25, linewidth=0
     )
     panel.plot(further, data["coverage_predicted"], color=color, label=f"predicted from {data.attrs['budget']}")
+    panel.plot(data["k"], data["coverage"], color="0.2", linestyle="--", label="measured, all samples")
     numbers, mean, error, _ = _series(data, COVERAGE)
-    panel.errorbar(numbers, mean, error, fmt="o", color="black", label="measured, the others")
+    panel.errorbar(numbers, mean, 2 * error, fmt="o", color="black", label="measured, the others")
     panel.set(xscale="log", xlabel="number of samples $k$", ylabel="pass@k", title="at least one is right")
     figures.number_ticks(panel, _powers_of_two(further))
     panel.legend()
@@ -51,14 +56,21 @@ def _powers_of_two(values: xr.DataArray) -> np.ndarray:
 
 
 def _draw_choices(panel: Axes, data: xr.Dataset) -> None:
+    color = figures.KIND_COLORS[0]
+    further = data["num_votes"]
+    low, high = data["votes_predicted_low"], data["votes_predicted_high"]
+    panel.fill_between(further, low, high, color=color, alpha=0.25, linewidth=0)
+    panel.plot(further, data["votes_predicted"], color=color)
     kinds = {"vote": VOTE, "best by score": BEST}
     for name, color, marker in figures.distinct(list(kinds)):
         numbers, mean, error, predicted = _series(data, kinds[name])
         if numbers.size:
-            panel.plot(numbers, predicted, color=color, label=f"{name}, predicted")
-            panel.errorbar(numbers, mean, error, fmt=marker, color=color, label="measured")
+            panel.plot([], [], color=color, marker=marker, label=name)
+            panel.errorbar(numbers, mean, 2 * error, fmt=marker, color=color)
+            if kinds[name] == BEST:
+                panel.plot(numbers, predicted, color=color)
     panel.set(xscale="log", xlabel="number of samples $N$", ylabel="accuracy", title="one is chosen")
-    figures.number_ticks(panel, _powers_of_two(data["k"]))
+    figures.number_ticks(panel, _powers_of_two(further))
     panel.legend(loc="upper left")
 
 
@@ -74,7 +86,7 @@ def _draw_spending(panel: Axes, data: xr.Dataset) -> None:
         panel.plot([], [], color=color, marker=marker, label=name)
         rows = data.sel(way=[one["way"] for one in own if one["measured cost"] is not None])
         costs = [one["measured cost"] for one in own if one["measured cost"] is not None]
-        panel.errorbar(costs, rows["way_measured_accuracy"], rows["way_measured_accuracy_error"], fmt=marker, color=color)
+        panel.errorbar(costs, rows["way_measured_accuracy"], 2 * rows["way_measured_accuracy_error"], fmt=marker, color=color)
     best = frontier(data)
     panel.plot(
         [one["cost"] for one in best],
@@ -88,10 +100,12 @@ def _draw_spending(panel: Axes, data: xr.Dataset) -> None:
 
 
 def _draw_lengths(panel: Axes, data: xr.Dataset) -> None:
-    mean = data["accuracy_by_length"].to_numpy()
-    panel.errorbar(np.arange(1, len(mean) + 1), mean, data["accuracy_by_length_error"], fmt="o-", color="black")
+    parts, mean, error, predicted = _series(data, LENGTH)
+    panel.plot(parts, predicted, color=figures.KIND_COLORS[0], label=f"of the first {data.attrs['budget']}")
+    panel.errorbar(parts, mean, 2 * error, fmt="o", color="black", label="measured, the others")
     panel.set(xlabel="fifth of a problem's samples, by length", ylabel="accuracy", title="from shorter to longer")
     panel.set_ylim(bottom=0)
+    panel.legend()
 
 
 def _series(data: xr.Dataset, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -105,31 +119,42 @@ def _series(data: xr.Dataset, kind: str) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def findings(data: xr.Dataset) -> dict[str, Any]:
     """What all samples show, what the first ones predict for as many and more, and what length has to do with it."""
-    fewest, furthest = int(data["k"][-1]), int(data["predicted_k"][-1])
-    found: dict[str, Any] = {f"pass@{fewest} of all samples": float(data["coverage"][-1])}
-    for k in sorted({fewest, furthest}):
+    fewest, asked = int(data["k"][-1]), json.loads(data.attrs["config"])["predict"]
+    found: dict[str, Any] = {
+        "law of success rates": data.attrs["law"],
+        f"pass@{fewest} of all samples": float(data["coverage"][-1]),
+    }
+    for k in sorted({fewest, asked or fewest}):
         one = data.sel(predicted_k=k)
         names = {"estimate": "coverage_predicted", "low": "coverage_predicted_low", "high": "coverage_predicted_high"}
         found[f"pass@{k} predicted from {data.attrs['budget']}, 90 % interval"] = {
             name: float(one[variable]) for name, variable in names.items()
         }
+    if "num_votes" in data.dims:
+        last = data.isel(num_votes=-1)
+        names = {"estimate": "votes_predicted", "low": "votes_predicted_low", "high": "votes_predicted_high"}
+        found[f"vote of {int(last['num_votes'])} predicted from {data.attrs['budget']}, 90 % interval"] = {
+            name: float(last[variable]) for name, variable in names.items()
+        }
     if data.sizes["way"]:
-        kept = frontier(data)
-        found["what is worth its price"] = [{name: value for name, value in one.items() if value is not None} for one in kept]
+        found["what is worth its price"] = frontier(data)
         found |= {"votes that stop when their leader is certain": stops} if (stops := _stops(data)) else {}
         found |= _advice(data)
-    if "accuracy_by_length" in data:
-        mean, error = (data[name].to_numpy() for name in ("accuracy_by_length", "accuracy_by_length_error"))
+    parts, mean, error, _ = _series(data, LENGTH)
+    if parts.size:
         ends = {"shortest": 0, "longest": -1}
         found["accuracy by length"] = {end: f"{mean[place]:.3f} ± {error[place]:.3f}" for end, place in ends.items()}
     return found
 
 
 def frontier(data: xr.Dataset) -> list[dict[str, Any]]:
-    """Ways to come to one answer that no cheaper one is predicted to match, by predicted cost of a problem."""
+    """Ways to come to one answer that are predicted to be right more often than all cheaper ones, by predicted cost.
+
+    More often by half a percent at least: less is within the error of the draws that predict.
+    """
     kept: list[dict[str, Any]] = []
     for one in sorted(_priced(data), key=lambda one: (one["cost"], -one["accuracy"])):
-        if not kept or one["accuracy"] > kept[-1]["accuracy"]:
+        if not kept or one["accuracy"] > kept[-1]["accuracy"] + _LEAST_GAIN:
             kept.append(one)
     return kept
 
@@ -149,21 +174,24 @@ def _priced(data: xr.Dataset) -> list[dict[str, Any]]:
     return found
 
 
-def _stops(data: xr.Dataset) -> list[dict[str, str]]:
-    """What votes save that stop, beside those that do not: predicted and measured."""
+def _stops(data: xr.Dataset) -> list[dict[str, str | None]]:
+    """What votes save that stop, beside those that do not: predicted and, where the record reaches so far, measured."""
     found = []
     for name in map(str, data["way"].to_numpy()):
         if not name.startswith(STOPPED):
             continue
-        number = name.removeprefix(STOPPED)
+        number = int(name.removeprefix(STOPPED))
         one, all_ = (data.sel(way=way) for way in (name, f"{VOTE}{number}"))
-        row = {"up to": number, "saved, predicted": f"{1 - float(one['way_samples']) / int(number):.1%}"}
-        if np.isfinite(one["way_measured_samples"]):
-            saved, error = 1 - one["way_measured_samples"] / int(number), one["way_measured_samples_error"] / int(number)
-            row["saved, measured"] = f"{float(saved):.1%} ± {float(error):.1%}"
-            row["accuracy"] = f"{float(one['way_measured_accuracy']):.3f} ± {float(one['way_measured_accuracy_error']):.3f}"
-            row["accuracy of all votes"] = f"{float(all_['way_measured_accuracy']):.3f}"
-            found.append(row)
+        saved, measured = (1 - float(one[column]) / number for column in ("way_samples", "way_measured_samples"))
+        if saved == 0 and not measured > 0:  # too few for any leader to be certain
+            continue
+        row: dict[str, str | None] = {"up to": f"{number}", "saved, predicted": f"{saved:.1%}"}
+        known = np.isfinite(measured)
+        row["saved, measured"] = f"{measured:.1%} ± {float(one['way_measured_samples_error']) / number:.1%}" if known else None
+        for words, way in (("accuracy", one), ("accuracy of all votes", all_)):
+            mean, error = (float(way[f"way_measured_accuracy{end}"]) for end in ("", "_error"))
+            row[f"{words}, measured"] = f"{mean:.3f} ± {error:.3f}" if known else None
+        found.append(row)
     return found
 
 
@@ -172,12 +200,15 @@ def _advice(data: xr.Dataset) -> dict[str, str]:
     value = json.loads(data.attrs["config"])["value"]
     if value is None:
         return {}
-    best = max(_priced(data), key=lambda one: value * one["accuracy"] - one["cost"])
+    priced = _priced(data)
+    best = max(priced, key=lambda one: value * one["accuracy"] - one["cost"])
     gain = value * best["accuracy"] - best["cost"]
     what = f"{best['way']}: cost {best['cost']:.4g}, right {best['accuracy']:.1%} of the time"
-    return {
-        f"best if a right answer is worth {value:g}": what if gain > 0 else f"none is worth its cost; the nearest is {what}"
-    }
+    said = what if gain > 0 else f"none is worth its cost; the nearest is {what}"
+    kind = best["way"].rstrip("0123456789")
+    if best == [one for one in priced if one["way"].startswith(kind)][-1]:
+        said += "; this is as far as was looked, and --predict looks further"
+    return {f"best if a right answer is worth {value:g}": said}
 
 
 def _not_run(*_: Any) -> Any:

@@ -248,6 +248,7 @@ def command(dataset: xr.Dataset) -> str:
     if attributes["study"] == record.NAME:
         file, digest = settings.pop("file"), settings.pop("sha256")
         words, usual = ["ttc", "recorded", file], asdict(record.RecordConfig(file, digest))
+        words += ["--skip-damaged"] if settings.pop("skip_damaged") else []
     else:
         words, usual = ["ttc", "run", attributes["study"]], asdict(studies.load(attributes["study"]).presets["quick"])
     usual = json.loads(json.dumps({"seed": 0, **usual}))

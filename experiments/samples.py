@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special
 
 from ttc_jax.recorded import Problem
 
@@ -19,15 +20,17 @@ class Samples(NamedTuple):
         answers: which answer each is, from 0; -1 for an abstention.
         flags: which are right.
         scores: of a verifier, larger is better; or None.
+        lengths: of the samples; or None.
     """
 
     answers: np.ndarray
     flags: np.ndarray
-    scores: np.ndarray | None
+    scores: np.ndarray | None = None
+    lengths: np.ndarray | None = None
 
     def cut(self, place: slice) -> Samples:
         """Some of them."""
-        return Samples(self.answers[place], self.flags[place], None if self.scores is None else self.scores[place])
+        return Samples(*(None if one is None else one[place] for one in self))  # type: ignore[arg-type]
 
 
 class Half(NamedTuple):
@@ -42,6 +45,16 @@ class Half(NamedTuple):
         """With the numbers that follow."""
         sizes, right = ([part(one.flags) for one in samples] for part in (len, np.sum))
         return cls(np.array(sizes), np.array(right), samples)
+
+    def of_problems(self, places: np.ndarray) -> Half:
+        """Those of some problems."""
+        samples = None if self.samples is None else [self.samples[place] for place in places]
+        return Half(self.num_samples[places], self.num_correct[places], samples)
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether every sample has one."""
+        return self.samples is not None and all(one.scores is not None for one in self.samples)
 
 
 def split(problems: Sequence[Problem], budget: int, rng: np.random.Generator) -> tuple[Half, Half]:
@@ -59,7 +72,7 @@ def of_problem(problem: Problem) -> Samples:
     """The samples of a problem, its answers numbered."""
     numbers = {answer: number for number, answer in enumerate(problem.votes or {})}
     answers = np.array([numbers.get(answer, -1) for answer in problem.answers or ()], int)
-    return Samples(answers, np.asarray(problem.correct, bool), problem.scores)
+    return Samples(answers, np.asarray(problem.correct, bool), problem.scores, problem.lengths)
 
 
 def counted(samples: Samples, width: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -97,6 +110,30 @@ def vote_accuracies(rng: np.random.Generator, samples: Samples, numbers: np.ndar
         leading = (votes == votes.max(axis=1, keepdims=True)) & (votes > 0)
         found.append((leading @ worth / np.maximum(leading.sum(axis=1), 1)).mean())
     return np.array(found)
+
+
+def best_accuracies(samples: Samples, numbers: np.ndarray) -> np.ndarray:
+    """How often the best by score of N samples of a problem, drawn without replacement, is right, for each N.
+
+    All subsets, exactly: the best has a score if N of the samples are no better, but not N of those that are worse. Of equal
+    scores each is as likely.
+    """
+    _, which, counts = np.unique(np.asarray(samples.scores), return_inverse=True, return_counts=True)
+    worth = np.bincount(which, weights=samples.flags) / counts
+    sizes = np.concatenate([[0], np.cumsum(counts)]).astype(float)
+    logs = special.gammaln(sizes + 1) - special.gammaln(np.maximum(sizes - numbers[:, None], 0) + 1)
+    among = np.where(sizes >= numbers[:, None], np.exp(logs - logs[:, -1:]), 0.0)
+    return np.diff(among, axis=1) @ worth
+
+
+def accuracy_by_length(samples: Sequence[Samples], num_parts: int) -> np.ndarray:
+    """Accuracy of shorter and longer samples within a problem, in parts by rank, (parts, problems that have lengths)."""
+    found = []
+    for one in samples:
+        if one.lengths is not None and len(one.flags) >= num_parts:
+            order = np.argsort(one.lengths, kind="stable")
+            found.append([part.mean() for part in np.array_split(one.flags[order].astype(float), num_parts)])
+    return np.array(found).reshape(-1, num_parts).T
 
 
 def numbers_up_to(largest: int, *, odd: bool = False) -> list[int]:

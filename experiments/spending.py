@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import theory
-from experiments.samples import Half, Samples, answer_counts, counted, mean_over_problems, numbers_up_to, vote_accuracies
+from experiments.samples import (
+    Half,
+    Samples,
+    answer_counts,
+    best_accuracies,
+    counted,
+    mean_over_problems,
+    numbers_up_to,
+    vote_accuracies,
+)
 
 VOTE, STOPPED, BEST, CHECKED = "vote of ", "stopped vote of up to ", "best by score of ", "checked one by one, up to "
 _MOST_DRAWS, _STOPPED_DRAWS = 64, 8  # of answers to a problem
@@ -49,40 +58,59 @@ class Taken(NamedTuple):
 
 
 def ways(
-    rng: np.random.Generator, first: Half, rest: Half, *, level: float, furthest: int, has_checker: bool
+    rng: np.random.Generator,
+    first: Half,
+    rest: Half,
+    *,
+    law: theory.SuccessRates,
+    votes: np.ndarray | None,
+    furthest: int,
+    stop_level: float,
+    has_checker: bool,
 ) -> dict[str, Way]:
     """Every way that the record allows, up to ``furthest`` samples of a problem.
 
-    Votes, and votes that stop when their leader is certain at ``level``, need answers; the best by score needs scores. With a
-    checker that knows right from wrong, samples are taken and checked until one is right.
+    Votes, and votes that stop when their leader is certain at ``stop_level``, need answers; the best by score needs scores.
+    With a checker that knows right from wrong, samples are taken and checked until one is right.
+
+    Args:
+        rng: generator.
+        first: samples that predict.
+        rest: samples that measure.
+        law: of success rates, fitted to the first.
+        votes: predicted accuracy of votes of 1, 3, 5, 9, ... up to ``furthest``; None if the answers are not known.
+        furthest: most samples to predict for, at least as many as measure.
+        stop_level: chance that a vote that stops is wrong about its leader.
+        has_checker: whether there is one.
     """
     fewest = int(rest.num_samples.min())
     found: dict[str, Way] = {}
-    if first.samples is not None and rest.samples is not None:
-        numbers = np.array(numbers_up_to(max(furthest, fewest), odd=True))
-        drawn = _drawn(rng, first, int(numbers[-1]))
+    numbers = np.array(numbers_up_to(furthest, odd=True))
+    if first.samples is not None and rest.samples is not None and votes is not None:
+        drawn = _drawn(rng, first, furthest)
         near = numbers[numbers <= fewest]
-        votes = np.array([vote_accuracies(rng, one, near) for one in rest.samples]).T
-        predicted, measured = _predicted_votes(drawn, numbers), Taken(_all(near, votes), votes)
+        counted_votes = np.array([vote_accuracies(rng, one, near) for one in rest.samples]).T
+        predicted, measured = Taken(numbers.astype(float), votes), Taken(_all(near, counted_votes), counted_votes)
         found |= _compared(VOTE, numbers, predicted, measured)
-        stops = _predicted_stops(drawn, numbers, level, predicted), _measured_stops(rng, rest.samples, near, level, measured)
-        found |= {name: way for name, way in _compared(STOPPED, numbers, *stops).items() if name != f"{STOPPED}1"}
-        if all(one.scores is not None for one in (*first.samples, *rest.samples)):
-            numbers = np.array(numbers_up_to(max(furthest, fewest)))
+        stops = (
+            _predicted_stops(drawn, numbers, stop_level, predicted),
+            _measured_stops(rng, rest.samples, near, stop_level, measured),
+        )
+        found |= _compared(STOPPED, numbers, *stops)
+        if first.has_scores and rest.has_scores:
+            numbers = np.array(numbers_up_to(furthest))
             near = numbers[numbers <= fewest]
-            best = np.array(
-                [theory.best_of_pool(-np.asarray(one.scores), one.flags.astype(float), near) for one in rest.samples]
-            )
+            best = np.array([best_accuracies(one, near) for one in rest.samples]).T
             predicted = _predicted_choices(rng, first.samples, drawn, numbers)
-            found |= _compared(BEST, numbers, predicted, Taken(_all(near, best.T), best.T), is_checked=True)
+            found |= _compared(BEST, numbers, predicted, Taken(_all(near, best), best), is_checked=True)
     if has_checker:
-        numbers = np.array(numbers_up_to(max(furthest, fewest)))
-        law = theory.fit_success_rates(first.num_correct, first.num_samples)
+        numbers = np.array(numbers_up_to(furthest))
         near = numbers[numbers <= fewest]
         predicted = _until_right(lambda k: theory.predicted_pass_at_k(law, k), numbers)
         measured = _until_right(lambda k: theory.pass_at_k(rest.num_samples, rest.num_correct, k), near)
         found |= _compared(CHECKED, numbers, predicted, measured, is_checked=True)
-    return found
+    # Of one sample there is nothing to stop, to choose or to check.
+    return {name: way for name, way in found.items() if name == f"{VOTE}1" or not name.endswith(" 1")}
 
 
 def _compared(kind: str, numbers: np.ndarray, predicted: Taken, measured: Taken, *, is_checked: bool = False) -> dict[str, Way]:
@@ -104,14 +132,6 @@ def _drawn(rng: np.random.Generator, first: Half, number: int) -> theory.DrawnAn
     num_draws = int(np.clip(_LARGEST // (len(given[0]) * number), _STOPPED_DRAWS, _MOST_DRAWS))
     rates = theory.fit_answer_rates(*given)
     return theory.draw_answers(rng, rates, *given, num_candidates=number, num_draws=num_draws)
-
-
-def _predicted_votes(drawn: theory.DrawnAnswers, numbers: np.ndarray) -> Taken:
-    answers, flags = (values.reshape(-1, values.shape[-1]) for values in drawn)
-    accuracy = [
-        [_leaders(row[:number], right[:number]) for number in numbers] for row, right in zip(answers, flags, strict=True)
-    ]
-    return Taken(numbers.astype(float), np.mean(accuracy, axis=0))
 
 
 def _leaders(answers: np.ndarray, flags: np.ndarray) -> float:

@@ -23,9 +23,15 @@ from theory._evaluate import check_count, check_plain, check_real, check_shape, 
 from theory._rate_fits import best_weights
 from theory.success_rates import Interval, SuccessRates, draw_rates, fit_success_rates, resampled_success_rates
 
+_STRENGTHS = np.exp(np.linspace(-9.0, 6.0, 61))
+_NO_WEIGHT = 1e-6
+_MOST_PIECES = 200
+_DRAWS_OF_RESAMPLE = 8
+_LARGEST_PART = 2_000_000  # numbers at a time
+
 
 class Strengths(NamedTuple):
-    """A law of the strengths of Dirichlet processes over problems: near zero if all answers are the same.
+    """A law of the strengths (concentration parameters) of Dirichlet processes over problems: near zero if all answers agree.
 
     Attributes:
         values: strengths, shape (s,), ascending.
@@ -202,7 +208,9 @@ def vote_accuracy_interval(
 ) -> Interval:
     r"""Accuracy of the vote of N answers over problems like these, with a percentile interval of a bootstrap over problems.
 
-    Every resample of problems has laws and strengths of its own, fitted to it; the model of the rates is chosen once.
+    Every resample of problems has laws and strengths of its own, fitted to it; the model of the rates is chosen once. The
+    interval knows nothing of what the laws leave out: for votes of 4 to 5 times the samples and level 0.9, 87 to 90 % of
+    intervals covered where wrong answers are alike over problems, 78 to 87 % where half of them have one that tempts.
 
     Args:
         rng: NumPy's generator.
@@ -284,10 +292,12 @@ def _answers(answer_counts: ArrayLike, is_correct: ArrayLike, abstentions: Array
 
 def _rates(answers: _Answers, correct: SuccessRates) -> AnswerRates:
     wrong = answers.num_samples - answers.num_correct
-    some = wrong > 0
-    abstaining = None
-    if answers.abstentions.any() and some.sum() > 1:
-        abstaining = fit_success_rates(answers.abstentions[some], wrong[some], "beta")
+    some, abstaining = wrong > 0, None
+    if answers.abstentions.any():
+        silent, all_wrong = answers.abstentions[some], wrong[some]
+        if some.sum() == 1:  # a law needs two problems
+            silent, all_wrong = np.repeat(silent, 2), np.repeat(all_wrong, 2)
+        abstaining = fit_success_rates(silent, all_wrong, "beta")
     strengths = (_strengths(answers.counts * flags) for flags in (answers.is_correct, ~answers.is_correct))
     return AnswerRates(correct, abstaining, *strengths)
 
@@ -371,10 +381,3 @@ def _won(votes: np.ndarray, num_good: int) -> np.ndarray:
     right = np.sum(good == top[:, None], axis=1) + ones * good_single
     wrong = np.sum(bad == top[:, None], axis=1) + ones * bad_single
     return np.where(top > 0, right / np.maximum(right + wrong, 1), 0.0)
-
-
-_STRENGTHS = np.exp(np.linspace(-9.0, 6.0, 61))
-_NO_WEIGHT = 1e-6
-_MOST_PIECES = 200
-_DRAWS_OF_RESAMPLE = 8
-_LARGEST_PART = 2_000_000  # numbers at a time

@@ -23,11 +23,12 @@ MODELS = ("beta", "beta with atoms", "any law")
 _NO_WEIGHT = 1e-9
 _NUM_FOLDS = 20
 _NUM_SIZES, _FEW_SIZES = 16, 5  # of groups of pseudo-problems, on either side
-_NUM_K = 4  # at which resamples are judged
+_KNOT_RATIO = 4.0  # of the k at which resamples are judged, the same whichever are asked for: 1, 2, 8, 32, ...
+_ROUNDING = 1e-9
 
 
 class SuccessRates(NamedTuple):
-    """A law of success rates over problems: atoms beside one Beta law.
+    """A law of success rates over problems, their mixing distribution: atoms beside one Beta law.
 
     Attributes:
         support: rates that have a probability of their own, shape (s,), ascending.
@@ -37,7 +38,7 @@ class SuccessRates(NamedTuple):
         b: second parameter.
         model: name of the model that was fitted.
         log_likelihood: of all counts.
-        held_out: log-likelihood of every problem's counts under the fit to the others, by name of the models compared.
+        held_out: log-likelihood of every problem's counts under the fit to the others, by name of the models compared, if any.
     """
 
     support: np.ndarray
@@ -70,11 +71,11 @@ def fit_success_rates(num_correct: ArrayLike, num_samples: ArrayLike, model: str
         max over G of sum_i log int C(m_i, c_i) p^{c_i} (1 - p)^{m_i - c_i} dG(p)
 
     Models of G: "beta", one Beta(a, b); "beta with atoms", w_0 at rate 0, w_1 at rate 1 and the rest Beta(a, b); "any law",
-    the nonparametric maximum, which has few atoms (on a grid whose step is a quarter of a rate's standard error). "chosen" is
-    the one of largest held-out likelihood, of each problem under the fit to the others (to those of other folds, twenty random
-    ones, where more than fifty different outcomes would make that slow). Problems are held out, not samples: pass@k is about
-    the law of rates, of which a left-out problem is a draw, with all its samples. Samples held out of the same problems would
-    score how well their own rates are known, and leave fewer to see small rates with.
+    the nonparametric maximum likelihood (NPMLE), which has few atoms (on a grid whose step is a quarter of a rate's standard
+    error). "chosen" is the one of largest held-out likelihood, of each problem under the fit to the others (to those of other
+    folds, twenty random ones, where more than fifty different outcomes would make that slow). Problems are held out, not
+    samples: pass@k is about the law of rates, of which a left-out problem is a draw, with all its samples. Samples held out of
+    the same problems would score how well their own rates are known, and leave fewer to see small rates with.
 
     Args:
         num_correct: c_i from 0 to m_i, shape (P,).
@@ -93,9 +94,8 @@ def fit_success_rates(num_correct: ArrayLike, num_samples: ArrayLike, model: str
     """
     outcomes = _outcomes(num_correct, num_samples)
     _check_model(model)
-    names = MODELS if model == "chosen" else (model,)
-    held_out = {name: _held_out(outcomes, name) for name in names}
-    best = max(names, key=lambda name: held_out[name])
+    held_out = {name: _held_out(outcomes, name) for name in MODELS} if model == "chosen" else {}
+    best = max(held_out, key=lambda name: held_out[name]) if held_out else model
     counts = _padded(outcomes.counts)
     fits = fitted(outcomes, best, counts[None])
     return _law(outcomes, best, fits.parameters[0], float(counts @ fits.log_chances[0]), held_out)
@@ -149,6 +149,9 @@ def pass_at_k_interval(
     has no chi^2 law there, because the most probable laws are discrete; q is the quantile at ``level`` of its values in
     resamples, problems with as many samples drawn from the most probable law. The interval of "beta" or "beta with atoms" is
     among laws of that model, with q that of chi^2_1, and is too narrow where the model is wrong.
+
+    At k = 4 m and level 0.9, 85 to 99 % of intervals covered, for fourteen laws and 60 to 300 problems of 5 to 25 samples; the
+    fewest for two far rates, the most for smooth laws, which are in the middle of all that the counts allow.
 
     Args:
         num_correct: c_i from 0 to m_i, shape (P,).
@@ -301,13 +304,16 @@ def _path(
 
 
 def _allowed(outcomes: Outcomes, rates: SuccessRates, every: np.ndarray, level: float, num_resamples: int) -> np.ndarray:
-    """Quantiles of the statistic at each k in problems drawn from a law; between a few k that span the others, interpolated.
+    """Quantiles of the statistic at each k in problems drawn from a law; between k of fixed ratio, interpolated.
 
     Those of chi^2_1 where nothing, or all, was correct in every problem, so that all resamples would be the same.
     """
     if not every.size or np.isin(rates.support, (0.0, 1.0)).all():
         return np.full(every.shape, stats.chi2.ppf(level, 1))
-    rng, some = np.random.default_rng(0), np.unique(np.geomspace(every.min(), every.max(), min(every.size, _NUM_K)))
+    rng = np.random.default_rng(0)
+    ends = np.log(np.array([every.min(), every.max()]) / 2) / np.log(_KNOT_RATIO)
+    powers = np.arange(np.floor(ends[0] + _ROUNDING), np.ceil(ends[1] - _ROUNDING) + 1)
+    some = np.maximum(2 * _KNOT_RATIO**powers, 1.0)
     samples = np.repeat(outcomes.samples, outcomes.counts.astype(int))
     drawn = rng.choice(rates.support, size=(num_resamples, samples.size), p=rates.weights)
     resamples = [_paired(correct, samples) for correct in rng.binomial(samples.astype(int), drawn)]

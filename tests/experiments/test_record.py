@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from experiments import agreement, cli, record, results, samples
+from experiments import agreement, cli, record, record_study, results, samples
 from experiments.errors import UserError
 from experiments.record import RecordConfig
 from experiments.samples import Samples
@@ -73,15 +73,19 @@ def test_predictions_of_the_first_samples_are_met_by_the_others(rng):
     assert verdict.outcome == "agrees", verdict
     assert verdict.controls["with problems equally hard"] > verdict.threshold
     kinds = {str(name).rstrip("0123456789") for name in data["quantity"].to_numpy()}
-    assert kinds == {"pass@", "vote of ", "best by score of "}
+    assert kinds == {"pass@", "vote of ", "best by score of ", record.LENGTH}
     assert data["predicted_k"][-1] == 500
     # The law of the rates is known: 1 - B(a, b + k) / B(a, b).
     exact = 1 - np.prod([(2.0 + j) / (2.4 + j) for j in range(500)])
     last = data.isel(predicted_k=-1)
     assert last["coverage_predicted_low"] < exact < last["coverage_predicted_high"]
     assert (data["coverage_low"] <= data["coverage"]).all()
-    shortest, *_, longest = data["accuracy_by_length"].to_numpy()
-    assert shortest > longest + 3 * np.hypot(*data["accuracy_by_length_error"].to_numpy()[[0, -1]])
+    lengths = data.sel(quantity=[str(name) for name in data["quantity"].to_numpy() if str(name).startswith(record.LENGTH)])
+    shortest, *_, longest = lengths["measured"].to_numpy()
+    assert shortest > longest + 3 * np.hypot(*lengths["standard_error"].to_numpy()[[0, -1]])
+    ignored = lengths["wrong_with_problems_equally_hard"].to_numpy()  # whoever says that lengths do not matter
+    assert np.ptp(ignored) == 0
+    assert (abs(lengths["measured"] - ignored) / np.hypot(lengths["standard_error"], lengths["model_error"])).max() > 4
 
 
 def test_samples_that_get_worse_are_noticed(rng):
@@ -97,8 +101,19 @@ def test_samples_that_get_worse_are_noticed(rng):
     assert agreement.judge(analysed(worse)).outcome == "disagrees"
 
 
+@pytest.mark.parametrize("answer", ["right", "wrong", ""])
+def test_a_record_of_one_answer_shows_nothing(answer):
+    """All right, all wrong or all silent: there is nothing to tell a wrong prediction by."""
+    problems = [Problem(place, gold="right", answers=(answer,) * 6, scores=[1.0] * 6) for place in range(8)]
+    data = analysed(problems)
+    assert agreement.judge(data).outcome == "inconclusive"
+    assert (data["measured"] == (answer == "right")).all()
+    record_study.findings(data)
+    record_study.draw(data)
+
+
 def test_counts_alone_are_split_at_random(rng):
-    counts = [Problem(place, num_samples=40, num_correct=int(rng.binomial(40, rng.beta(0.4, 2.0)))) for place in range(150)]
+    counts = [Problem(place, num_samples=40, num_correct=int(rng.binomial(40, rng.beta(0.4, 2.0)))) for place in range(300)]
     data = analysed(counts, budget=15)
     assert agreement.judge(data).outcome == "agrees"
     assert all(str(name).startswith("pass@") for name in data["quantity"].to_numpy())
@@ -107,20 +122,21 @@ def test_counts_alone_are_split_at_random(rng):
 
 
 BAD = [
-    ({"budget": 0}, "budget .* 1 to 39, .* 0"),
+    ({"budget": 0}, "budget .* 1 to 39, .* problem .p0. .* got 0"),
     ({"budget": 40}, "budget .* 40"),
     ({"predict": 0}, "predict .* 0"),
     ({"price": -1.0}, "price .* -1"),
     ({"verifier_price": np.nan}, "verifier_price .* nan"),
     ({"value": -5.0}, "value .* -5"),
-    ({"level": 1.0}, "level .* 1"),
+    ({"stop_level": 1.0}, "stop_level .* 1"),
+    ({"predict": 10**20}, "predict .* 1000000, got 1000"),
 ]
 
 
 @pytest.mark.parametrize(("asked", "pattern"), BAD)
 def test_bad_options_are_named(rng, asked, pattern):
     with pytest.raises(UserError, match=pattern):
-        analysed(simulated(rng, 3), **asked)
+        analysed(simulated(rng, 4), **asked)
 
 
 def test_problems_that_cannot_be_used_are_counted(rng):
@@ -128,7 +144,7 @@ def test_problems_that_cannot_be_used_are_counted(rng):
     data = analysed([*usable, Problem("no gold", answers=("a", "b")), Problem("one", gold="a", answers=("a",))])
     (warning,) = json.loads(data.attrs["warnings"])
     assert warning.startswith("2 of 22 problems")
-    with pytest.raises(UserError, match="two problems of two checked samples each, got 1"):
+    with pytest.raises(UserError, match="at least 4 problems of two samples each, with a gold answer or flags, got 1"):
         analysed(usable[:1])
 
 

@@ -281,7 +281,8 @@ def test_nothing_is_wider_than_a_phone_and_everything_is_loaded(page, tmp_path):
         assert seen["blank"] == 0
         assert seen["images"] == 2 * 3
         assert seen["saves"] == [["data:image/svg+xml;", 1]] * 3
-    assert found["phone"]["scrolling"] == {"tables": 1, "formulas": 2}
+    assert found["phone"]["scrolling"]["tables"] >= 1
+    assert found["phone"]["scrolling"]["formulas"] == 2
     assert found["desk"]["scrolling"] == {"tables": 0, "formulas": 0}
 
 

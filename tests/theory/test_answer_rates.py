@@ -111,17 +111,17 @@ def test_few_answers_predict_the_vote_of_many(true_vote):
     assert plug_in(rng, *problems, 25, 20) < true_vote - 4 * np.sqrt(0.2 / 3000)
 
 
-REPLICATIONS = 100
+REPLICATIONS = 80
 
 
 def test_ninety_percent_intervals_cover(true_vote):
     rng, covered, missed = np.random.default_rng(4), 0, 0
     for _ in range(REPLICATIONS):
-        counts, correct = counted(urn(rng, 150, 5))
+        counts, correct = counted(urn(rng, 100, 5))
         options = {"num_candidates": 25, "num_resamples": 40, "model": "beta"}
         interval = theory.vote_accuracy_interval(rng, counts, correct, **options)
         covered += interval.low <= true_vote <= interval.high
-        resamples = rng.integers(150, size=(40, 150))
+        resamples = rng.integers(100, size=(40, 100))
         naive = [plug_in(rng, counts[chosen], correct[chosen], 25, 1) for chosen in resamples]
         missed += not np.quantile(naive, 0.05) <= true_vote <= np.quantile(naive, 0.95)
     fewest = stats.binom.ppf(0.001, REPLICATIONS, 0.85)
