@@ -44,7 +44,7 @@ _RATES = 64  # at which a smooth law of success rates is represented
 _LENGTH_PARTS = 5
 _BOOTSTRAPS = 2000
 _INTERVAL: dict[str, Any] = {"level": LEVEL, "num_resamples": 80}  # of votes
-_LARGEST = 10**6  # number of samples
+_LARGEST, _MANY = 10**6, 200  # samples of a problem
 _FEWEST_PROBLEMS = 4
 
 
@@ -233,8 +233,15 @@ def _rows(name: str, numbers: Sequence[int], values: np.ndarray, predicted: Any,
 def _coverage(first: Half, rest: Half, largest: int) -> dict[str, Row]:
     numbers = np.array(numbers_up_to(largest))
     values = np.array([theory.pass_at_k(rest.num_samples, rest.num_correct, int(k)) for k in numbers])
-    predicted = theory.pass_at_k_interval(first.num_correct, first.num_samples, numbers, level=LEVEL)
+    predicted = _coverage_interval(first, numbers)
     return _rows(COVERAGE, numbers.tolist(), values, predicted, theory.expected_pass_at_k(_mean_rate(first), numbers))
+
+
+def _coverage_interval(first: Half, numbers: np.ndarray) -> theory.Interval:
+    """pass@k with its interval; fits to many samples are slow, and calibrated by fewer resamples."""
+    num_resamples = 60 if first.num_samples.max() <= _MANY else 20
+    counts = first.num_correct, first.num_samples
+    return theory.pass_at_k_interval(*counts, numbers, level=LEVEL, num_resamples=num_resamples)
 
 
 def _mean_rate(half: Half) -> float:
@@ -311,7 +318,7 @@ def _curves(
     values = np.array([theory.pass_at_k(total, right, int(k)) for k in numbers])
     drawn = rng.multinomial(len(problems), np.full(len(problems), 1 / len(problems)), size=_BOOTSTRAPS)
     low, high = np.quantile(drawn @ values.T / len(problems), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    predicted = theory.pass_at_k_interval(first.num_correct, first.num_samples, further, level=LEVEL)
+    predicted = _coverage_interval(first, further)
     measured = {"coverage": values.mean(axis=1), "coverage_low": low, "coverage_high": high}
     beside = {
         "coverage_predicted": predicted.estimate,

@@ -16,6 +16,7 @@ _MIXED = 0.02  # of even weights in a start
 _FLAT = 1e-6  # curvature below which a direction counts as flat
 _NUDGE = 1e-4  # of a parameter, for a curvature
 FEW_OUTCOMES = 50  # to leave out one by one
+_MOST_RATES = 200  # of either kind on a grid
 _MOST_STEPS = 60
 # Logarithms of a and b, and of the atoms' weights over the Beta law's; the least weight stands for none.
 _LEAST, _MOST = np.array([-9.0, -9.0, -20.0, -20.0]), np.array([13.0, 13.0, 20.0, 20.0])
@@ -55,14 +56,17 @@ def fitted(outcomes: Outcomes, model: str, counts: np.ndarray, k: float = 1.0) -
 
 
 def grid(outcomes: Outcomes, k: float) -> np.ndarray:
-    """Rates: 0, a few observed, by constant factors up to one correct, and by a quarter of a standard error from there to 1."""
+    """Rates: 0, observed ones, by constant factors up to one correct, and by a quarter of a standard error from there to 1.
+
+    Where samples are many, the most probable laws have their rates at the observed ones, and no more of the others are needed.
+    """
     most = outcomes.samples.max()
     smallest = 1 / most
     few = np.geomspace(0.01 / max(k, most), smallest, math.ceil(np.log(100 * max(k / most, 1.0)) / 0.25), endpoint=False)
     angle = 2 * np.arcsin(np.sqrt(smallest))
-    angles = np.linspace(angle, np.pi, math.ceil(4 * np.sqrt(most) * (np.pi - angle)) + 1)
+    angles = np.linspace(angle, np.pi, min(math.ceil(4 * np.sqrt(most) * (np.pi - angle)) + 1, _MOST_RATES))
     observed = outcomes.correct / outcomes.samples
-    return np.unique(np.concatenate([[0.0], few, np.sin(angles / 2) ** 2, observed[:FEW_OUTCOMES]]))
+    return np.unique(np.concatenate([[0.0], few, np.sin(angles / 2) ** 2, observed[:_MOST_RATES]]))
 
 
 def _grid_chances(outcomes: Outcomes, k: float) -> np.ndarray:

@@ -20,7 +20,7 @@ CHAIN = {"step_size": 0.35, "label_noise_std": 0.5, "decoding_noise_std": 0.05, 
 @pytest.fixture(scope="module")
 def eigenvalues():
     """Of X^T X / n for many contexts."""
-    inputs = np.random.default_rng(1).normal(size=(60_000, NUM_EXAMPLES, DIM))
+    inputs = np.random.default_rng(1).normal(size=(45_000, NUM_EXAMPLES, DIM))
     return np.linalg.eigvalsh(inputs.swapaxes(1, 2) @ inputs / NUM_EXAMPLES)
 
 
@@ -56,7 +56,7 @@ def fitted(risks, covariance=None):
     return theory.fit_chain(risks.mean(axis=0), spread, DIM, NUM_EXAMPLES, num_steps=STEPS, num_candidates=NUMBERS)
 
 
-REPLICATIONS, TASKS = 200, 300
+REPLICATIONS, TASKS = 150, 300
 FEWEST = int(stats.binom.ppf(0.001, REPLICATIONS, 0.85))
 MOST = int(stats.binom.ppf(0.999, REPLICATIONS, 0.95))
 
@@ -84,14 +84,14 @@ def test_ninety_percent_intervals_cover(eigenvalues, truth):
 
 def test_estimates_scatter_as_they_say(eigenvalues):
     rng, truth = np.random.default_rng(3), TRUTHS["noisy"]
-    fits = [fitted(simulated(rng, part, truth, STEPS, NUMBERS)) for part in eigenvalues.reshape(100, 600, DIM)]
+    fits = [fitted(simulated(rng, part, truth, STEPS, NUMBERS)) for part in eigenvalues.reshape(75, 600, DIM)]
     found = np.array([(f.step_size, f.signal_var, f.label_noise_std**2, f.decoding_noise_std**2) for f in fits])
     said = np.mean([np.sqrt(np.diag(fit.covariance)) for fit in fits], axis=0)
     step_size, label_noise_std, decoding_noise_std, signal_var = truth
     true = np.array([step_size, signal_var, label_noise_std**2, decoding_noise_std**2])
     assert agrees(found, true)
     assert not agrees(found, 1.1 * true)
-    np.testing.assert_allclose(found.std(axis=0, ddof=1) / said, 1.0, atol=4 / np.sqrt(200) + 0.05)
+    np.testing.assert_allclose(found.std(axis=0, ddof=1) / said, 1.0, atol=4 / np.sqrt(150) + 0.05)
 
 
 def test_weights_by_variances_alone_are_wrong(eigenvalues):
