@@ -148,7 +148,7 @@ def _warnings(problems: Sequence[Problem], usable: Sequence[Problem], config: Re
     if left_out := len(problems) - len(usable):
         yield f"{left_out} of {len(problems)} problems have fewer than two samples, or no right answer to compare them with"
     if config.skip_damaged:
-        yield f"{config.skip_damaged} damaged lines were left out"
+        yield f"damaged lines left out: {config.skip_damaged}"
     counts = [problem.problem for problem in usable if problem.answers is None]
     if 0 < len(counts) < len(usable):
         yield f"{len(counts)} of {len(usable)} problems have no answers, {counts[0]!r} the first, so that no votes are counted"

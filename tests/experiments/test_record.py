@@ -179,6 +179,9 @@ def test_damaged_lines_stop_or_are_left_out(rng, capsys):
     assert "--skip-damaged" in line
     assert cli.main(["recorded", "mine.jsonl", "--skip-damaged"]) == 0
     assert "line 31" in capsys.readouterr().err
+    verdict = json.loads(Path("results/mine/verdict.json").read_text())
+    assert verdict["warnings"] == ["damaged lines left out: 1"]
+    assert "ttc recorded mine.jsonl --skip-damaged" in Path("results/report.html").read_text()
 
 
 @pytest.mark.parametrize("files", [["nowhere.jsonl"], ["a/x.jsonl", "b/x.jsonl"], []])
