@@ -80,8 +80,9 @@ def predict(config: ChainConfig, *, drawn: tuple[str, ...] = AXES) -> Prediction
         if len(set(values.tolist())) < len(values):
             raise ValueError(f"{name} must list distinct values, got {values.tolist()}")
     grid = dict(zip(axes, np.meshgrid(*axes.values(), indexing="ij", sparse=True), strict=True))
-    risk = theory.expected_risk(config.dim, config.num_examples, **grid)
-    neglected = theory.expected_risk_next_order(config.dim, config.num_examples, **grid)
+    # Points beyond the stable step are shown, and not judged.
+    risk = theory.expected_risk(config.dim, config.num_examples, **grid, allow_divergence=True)
+    neglected = theory.expected_risk_next_order(config.dim, config.num_examples, **grid, allow_divergence=True)
     if not np.isfinite(risk.total).all():
         where = dict(zip(axes, np.argwhere(~np.isfinite(risk.total))[0], strict=True))
         point = ", ".join(f"{name} {axes[name][index]:g}" for name, index in where.items())

@@ -3,6 +3,7 @@
 Arguments are scalars or arrays that broadcast, plain or traced; results are double precision whatever the session's default.
 """
 
+from theory._regime import ExpansionWarning
 from theory.allocation import Allocation, best_allocation
 from theory.answer_rates import (
     AnswerRates,
@@ -24,6 +25,7 @@ from theory.coverage import beta_pass_at_k, expected_pass_at_k, pass_at_k
 from theory.enumeration import AnswerLaw, MajorityVote, Measure, PluralityVote, answer_law, expected_answer_errors
 from theory.extrapolation import ChainFit, Extrapolation, extrapolated_risk, fit_chain
 from theory.finite_bayes import BinaryBayesEstimate, expected_binary_bayes, expected_ridge_risk
+from theory.least_squares import least_squares_risk
 from theory.pretraining import chain_depth_risk, pretrained_attention_risk, ridgeless_icl_risk, trained_attention
 from theory.scalar_selection import expected_maximum_normal, scalar_best_of_n, scalar_softmax_selection
 from theory.selection import Gaussian, Quadratic, best_of_n_risk, best_of_n_risk_gaussian
@@ -42,6 +44,7 @@ __all__ = [
     "ContextLoss",
     "DrawnAnswers",
     "Estimate",
+    "ExpansionWarning",
     "Extrapolation",
     "Gaussian",
     "HeldOutLoss",
@@ -86,6 +89,7 @@ __all__ = [
     "fit_success_rates",
     "gaussian_bayes_risk",
     "largest_stable_step",
+    "least_squares_risk",
     "majority_accuracy",
     "pass_at_k",
     "pass_at_k_interval",

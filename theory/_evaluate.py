@@ -1,11 +1,13 @@
-"""How a formula is checked and evaluated: double precision whatever the session's default.
+"""Evaluation of formulas in double precision, whatever the session's default.
 
-Plain numbers and arrays in: evaluated in float64, compiled, and returned as NumPy float64. Traced values in (a caller's jit,
-vmap or grad): the formula's operations are traced in float64 too, and the result is rounded to the session's default dtype.
+Plain numbers and arrays in: the formula is compiled, evaluated in float64 outside any trace of the caller, and returned as
+NumPy float64. Traced values in (a caller's jit, vmap or grad): the formula's operations are traced in float64 too, and the
+result is rounded to the session's default dtype. A result is NaN wherever a traced argument is NaN, which stands for a value
+outside the domain (:mod:`theory._arguments`).
 
-JAX can trace float64 operations inside a float32 program, but it cannot transpose them there. Derivatives are therefore
-traced as formulas of their own, in float64 as a whole, and only their product with the tangents is left to the caller's
-program. That makes every order of forward and reverse differentiation work.
+JAX can trace float64 operations inside a float32 program, but it cannot transpose them there. Derivatives are therefore traced
+as formulas of their own, in float64 as a whole, and only their product with the tangents is left to the caller's program. That
+makes every order of forward and reverse differentiation work.
 """
 
 from __future__ import annotations
@@ -33,19 +35,20 @@ def evaluate(formula: Callable[..., Any], *arrays: Any, core_dims: tuple[int, ..
         static: hashable values that fix the compiled program.
 
     Returns:
-        What the formula returns: NumPy float64 arrays, or traced arrays of the session's default dtype.
+        The formula's result: NumPy float64 arrays, or traced arrays of the session's default dtype.
     """
     formula = _with_static(formula, tuple(static.items()))
     is_traced = [isinstance(array, jax.core.Tracer) for array in arrays]
     if not any(is_traced):
-        with _double_precision():
-            result = _compiled(formula)(*(np.asarray(array, np.float64) for array in arrays))
+        # A caller's trace must not record these operations, and its caches must not see these arrays.
+        with jax.ensure_compile_time_eval(), _double_precision():
+            result = _compiled(formula)(*(np.array(array, np.float64) for array in arrays))
             return jax.tree.map(lambda leaf: np.asarray(leaf)[()], result)
 
-    plain = tuple(None if traced else _Constant.of(array) for array, traced in zip(arrays, is_traced, strict=True))
+    constants = tuple(None if traced else _Constant.of(array) for array, traced in zip(arrays, is_traced, strict=True))
+    is_core = tuple(index < len(core_dims) and core_dims[index] > 0 for index in range(len(arrays)))
     variables = [array.astype(float) for array, traced in zip(arrays, is_traced, strict=True) if traced]
-    is_core = tuple(index < len(core_dims) and core_dims[index] > 0 for index, traced in enumerate(is_traced) if traced)
-    return _differentiable(_OfVariables(formula, plain), is_core)(*variables)
+    return _differentiable(_OfVariables(formula, constants, is_core))(*variables)
 
 
 @contextlib.contextmanager
@@ -77,11 +80,23 @@ class _OfVariables:
     """A formula as a function of those arguments that are not constants."""
 
     formula: Callable[..., Any]
-    plain: tuple[_Constant | None, ...]
+    constants: tuple[_Constant | None, ...]
+    is_core_argument: tuple[bool, ...]
 
     def __call__(self, *values: Any) -> Any:
         remaining = iter(values)
-        return self.formula(*(next(remaining) if constant is None else jnp.asarray(constant.array) for constant in self.plain))
+        return self.formula(*(next(remaining) if one is None else jnp.asarray(one.array) for one in self.constants))
+
+    @property
+    def is_core(self) -> tuple[bool, ...]:
+        """Which of the variables are core arguments."""
+        return tuple(core for core, one in zip(self.is_core_argument, self.constants, strict=True) if one is None)
+
+    def points(self, *values: Any) -> tuple[int, ...]:
+        """The broadcast shape of the scalar arguments, constants included."""
+        remaining = iter(values)
+        shapes = [np.shape(next(remaining)) if one is None else one.shape for one in self.constants]
+        return np.broadcast_shapes(*(shape for shape, core in zip(shapes, self.is_core_argument, strict=True) if not core))
 
 
 @dataclass(frozen=True)
@@ -90,18 +105,28 @@ class _Partial:
 
     function: Callable[..., Any]
     index: int
-    core: bool
+
+    @property
+    def is_core(self) -> tuple[bool, ...]:
+        """Which arguments are core ones: a Jacobian has its argument's dimensions, and is elementwise in nothing."""
+        return tuple(self.function.is_core[self.index] or other for other in self.function.is_core)  # type: ignore[attr-defined]
+
+    def points(self, *values: Any) -> tuple[int, ...]:
+        """The broadcast shape of the scalar arguments."""
+        return () if self.function.is_core[self.index] else self.function.points(*values)  # type: ignore[attr-defined]
 
     def __call__(self, *values: Any) -> Any:
         def of_one(value):
             return self.function(*values[: self.index], value, *values[self.index + 1 :])
 
         value = values[self.index]
-        return jax.jacrev(of_one)(value) if self.core else jax.jvp(of_one, (value,), (jnp.ones_like(value),))[1]
+        if self.function.is_core[self.index]:  # type: ignore[attr-defined]
+            return jax.jacrev(of_one)(value)
+        return jax.jvp(of_one, (value,), (jnp.ones_like(value),))[1]
 
 
 @functools.lru_cache(maxsize=256)
-def _differentiable(function: Callable[..., Any], is_core: tuple[bool, ...]) -> Callable[..., Any]:
+def _differentiable(function: _OfVariables | _Partial) -> Callable[..., Any]:
     """``function`` traced in float64 on arguments of the session's dtype, with derivatives traced in the same way."""
     compiled = jax.jit(function)
 
@@ -109,28 +134,39 @@ def _differentiable(function: Callable[..., Any], is_core: tuple[bool, ...]) -> 
     def call(*values):
         with _double_precision():
             result = compiled(*(jax.lax.convert_element_type(value, jnp.float64) for value in values))
-        return jax.tree.map(lambda leaf: leaf.astype(float), result)
+        unknown = _unknown(function, values)
+        return jax.tree.map(lambda leaf: jnp.where(_behind(unknown, leaf.ndim), jnp.nan, leaf.astype(float)), result)
 
     @call.defjvp
     def _(values, tangents):
         result = call(*values)
         total = jax.tree.map(jnp.zeros_like, result)
-        num_points = len(
-            np.broadcast_shapes(*(np.shape(value) for value, core in zip(values, is_core, strict=True) if not core))
-        )
+        num_points = len(function.points(*values))
 
         def scaled(slope, tangent):
-            # The result may have dimensions of its own behind those of the scalars.
-            return slope * jnp.expand_dims(tangent, tuple(range(tangent.ndim, tangent.ndim + slope.ndim - num_points)))
+            aligned = jnp.expand_dims(tangent, tuple(range(num_points - tangent.ndim)))
+            return slope * _behind(aligned, slope.ndim)
 
-        for index, (tangent, core) in enumerate(zip(tangents, is_core, strict=True)):
-            # A derivative in a core argument has that argument's dimensions too, and is itself elementwise in nothing.
-            partial = _differentiable(_Partial(function, index, core), tuple(core or other for other in is_core))
+        for index, (tangent, core) in enumerate(zip(tangents, function.is_core, strict=True)):
+            partial = _differentiable(_Partial(function, index))
             contract = functools.partial(jnp.tensordot, axes=tangent.ndim) if core else scaled
             total = jax.tree.map(lambda sum_, slope, by=contract, t=tangent: sum_ + by(slope, t), total, partial(*values))
         return result, total
 
     return call
+
+
+def _unknown(function: _OfVariables | _Partial, values: tuple[Any, ...]) -> Any:
+    """Where a result is NaN because an argument is: at the entries of a scalar argument, everywhere for a core argument."""
+    unknown = jnp.zeros(function.points(*values), bool)
+    for value, core in zip(values, function.is_core, strict=True):
+        unknown = unknown | (jnp.any(jnp.isnan(value)) if core else jnp.isnan(value))
+    return unknown
+
+
+def _behind(array: Any, ndim: int) -> Any:
+    """``array`` with further dimensions of length one behind its own, ``ndim`` in all."""
+    return jnp.expand_dims(array, tuple(range(array.ndim, ndim)))
 
 
 @functools.cache
@@ -143,96 +179,18 @@ def _compiled(formula: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(formula)
 
 
-def check_real(name: str, value: Any, *, minimum: float = -np.inf, maximum: float = np.inf, open_ends: bool = False) -> None:
-    """ValueError unless every known entry of ``value`` is a finite number in the range (ends excluded if ``open_ends``)."""
-    if isinstance(value, jax.core.Tracer):
-        return
-    allowed = _range(minimum, maximum, open_ends)
-    try:
-        numbers = np.asarray(value if value is not None else "None", dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be {allowed}, got {value!r}") from None
-    low, high = (numbers > minimum, numbers < maximum) if open_ends else (numbers >= minimum, numbers <= maximum)
-    wrong = numbers[~(np.isfinite(numbers) & low & high)]
-    if wrong.size:
-        raise ValueError(f"{name} must be {allowed}, got {wrong.flat[0]:g}")
+# SHIM until the records modules are converted
+from theory._arguments import Count, Real, Size, check_plain, check_shape  # noqa: E402,F401
 
 
-def check_count(name: str, value: Any, *, minimum: int) -> None:
-    """ValueError unless every known entry of ``value`` is a whole number of at least ``minimum``."""
-    if isinstance(value, jax.core.Tracer):
-        return
-    try:
-        numbers = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}") from None
-    wrong = numbers[~((numbers >= minimum) & (numbers < 2**31) & (numbers == np.floor(numbers)))]
-    if wrong.size:
-        raise ValueError(f"{name} must be an integer of at least {minimum} and below 2**31, got {wrong.flat[0]:g}")
+def check_real(name, value, **domain):
+    Real(**domain)(name, value)
 
 
-def check_shape(name: str, value: Any, expected: tuple[int | None, ...]) -> tuple[int, ...]:
-    """The shape of ``value``; ValueError unless it is the ``expected`` one, None standing for any length above zero."""
-    shape = np.shape(value)
-    fits = (size > 0 if want is None else size == want for size, want in zip(shape, expected, strict=False))
-    if len(shape) != len(expected) or not all(fits):
-        wanted = str(tuple("any" if want is None else want for want in expected)).replace("'", "")
-        raise ValueError(f"{name} must have shape {wanted}, got {shape}")
-    return shape
+def check_count(name, value, *, minimum):
+    Count(minimum)(name, value)
 
 
-def check_broadcast(**values: Any) -> None:
-    """ValueError unless the shapes of the named values broadcast together."""
-    try:
-        np.broadcast_shapes(*map(np.shape, values.values()))
-    except ValueError:
-        shapes = ", ".join(f"{name} {np.shape(value)}" for name, value in values.items() if np.shape(value) != ())
-        raise ValueError(f"arguments must have shapes that broadcast together, got {shapes}") from None
-
-
-def check_plain(name: str, value: Any) -> Any:
-    """``value``, which fixes a shape and must not be traced."""
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
-        raise ValueError(f"{name} fixes a shape and must be plain, got a value traced by jit, vmap or grad")
-    return value
-
-
-def check_sizes(**sizes: tuple[Any, int]) -> None:
-    """ValueError unless every named (value, minimum) is one plain whole number of at least its minimum."""
+def check_sizes(**sizes):
     for name, (value, minimum) in sizes.items():
-        check_shape(name, check_plain(name, value), ())
-        check_count(name, value, minimum=minimum)
-
-
-def check_probabilities(name: str, value: Any) -> None:
-    """ValueError unless ``value``, one dimension, lists probabilities that sum to one."""
-    check_shape(name, value, (None,))
-    check_real(name, value, minimum=0.0, maximum=1.0)
-    if not isinstance(value, jax.core.Tracer):
-        total = float(np.sum(np.asarray(value, np.float64)))
-        if abs(total - 1) > _SUM_ERROR:
-            raise ValueError(f"{name} must sum to 1, got {total:g}")
-
-
-def check_values(low: Any, high: Any) -> None:
-    """ValueError unless every known pair of values of a binary coefficient has the larger one above the smaller one."""
-    check_real("low", low)
-    check_real("high", high)
-    check_broadcast(low=low, high=high)
-    if any(isinstance(value, jax.core.Tracer) for value in (low, high)):
-        return
-    lows, highs = np.broadcast_arrays(low, high)
-    if (highs <= lows).any():
-        worst = np.argmax(lows - highs)
-        raise ValueError(f"high must be above low = {lows.flat[worst]:g}, got {highs.flat[worst]:g}")
-
-
-def _range(minimum: float, maximum: float, open_ends: bool) -> str:
-    if np.isinf(minimum):
-        return "a finite number"
-    if np.isinf(maximum):
-        return f"finite and {'above' if open_ends else 'at least'} {minimum:g}"
-    return f"{'strictly ' if open_ends else ''}between {minimum:g} and {maximum:g}"
-
-
-_SUM_ERROR = 1e-6  # by which probabilities may miss one
+        Size(minimum)(name, value)

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize
 
-from theory._evaluate import check_count, check_real
+from theory._arguments import Count, Instance, Number, Size, checked, described
 from theory.chain import expected_risk
-from theory.contexts import Estimate, Oracle, Verifier, expected_best_of_n_risk
-from theory.stability import check_stable, largest_stable_step
+from theory.contexts import ContextLoss, Estimate, HeldOutLoss, Oracle, Verifier, expected_best_of_n_risk
+from theory.stability import check_stable, edge_of_stability, largest_stable_step
 
+_BELOW_EDGE = 0.999  # share of the edge of stability that tuning may reach
 _RATIO = 1.5  # of neighbouring chain lengths on the first, coarse ladder
 _ROUNDS = 8  # of alternating between the split and the tuned values
 _TUNABLE = ("step_size", "decoding_noise_std")
@@ -42,6 +43,18 @@ class Allocation(NamedTuple):
     standard_error: Any
 
 
+@checked(
+    budget=Count(1, plain=True),
+    dim=Size(),
+    num_examples=Size(),
+    step_size=Number(0.0, open_ends=True),
+    label_noise_std=Number(0.0),
+    decoding_noise_std=Number(0.0),
+    signal_var=Number(0.0),
+    verifier=Instance((Oracle, ContextLoss, HeldOutLoss)),
+    num_contexts=Size(8),
+    seed=Size(0),
+)
 def best_allocation(
     budget: ArrayLike,
     dim: int,
@@ -97,38 +110,25 @@ def best_allocation(
         >>> bool(tuned.risk < best.risk[1])
         True
     """
-    check_count("budget", budget, minimum=1)
-    scalars = {"dim": dim, "num_examples": num_examples, "step_size": step_size, "label_noise_std": label_noise_std}
-    scalars |= {"decoding_noise_std": decoding_noise_std, "signal_var": 0.0 if signal_var is None else signal_var}
-    for name, value in scalars.items():
-        if np.shape(value) != () or isinstance(value, jax.core.Tracer):
-            raise ValueError(f"{name} must be one plain number, got {value!r}")
-    check_count("dim", dim, minimum=1)
-    check_count("num_examples", num_examples, minimum=1)
-    check_real("step_size", step_size, minimum=0.0, open_ends=True)
-    check_real("label_noise_std", label_noise_std, minimum=0.0)
-    check_real("decoding_noise_std", decoding_noise_std, minimum=0.0)
-    check_real("signal_var", scalars["signal_var"], minimum=0.0)
-    tune = (tune,) if isinstance(tune, str) else tuple(tune)
-    if unknown := set(tune) - set(_TUNABLE):
-        raise ValueError(f"tune must list some of {', '.join(_TUNABLE)}, got {sorted(unknown)[0]!r}")
-    check_stable(step_size, 2 / (1 + np.sqrt(dim / num_examples)) ** 2)
+    budgets = np.asarray(budget).astype(np.int64)
+    if isinstance(tune, str):
+        tune = (tune,)
+    if not isinstance(tune, list | tuple) or not all(isinstance(name, str) and name in _TUNABLE for name in tune):
+        raise ValueError(f"tune must list some of {', '.join(_TUNABLE)}, got {described(tune)}")
+    edge = edge_of_stability(dim, num_examples)
+    check_stable(step_size, edge, remedy="")
     if verifier is not None and "decoding_noise_std" in tune and decoding_noise_std == 0:
         raise ValueError("decoding_noise_std must be above 0 to be tuned, got 0")
-    label_noise_std, signal_var = float(label_noise_std), None if signal_var is None else float(signal_var)
     if isinstance(verifier, Oracle):
-        if np.shape(verifier.noise_std) != () or isinstance(verifier.noise_std, jax.core.Tracer):
-            raise ValueError(f"verifier.noise_std must be one plain number, got {verifier.noise_std!r}")
-        verifier = Oracle(float(verifier.noise_std))
+        verifier = Oracle(Number(0.0)("verifier.noise_std", verifier.noise_std))
     if verifier is None:
         risk = _averaged(dim, num_examples, label_noise_std, signal_var)
     else:
         risk = _selected(dim, num_examples, label_noise_std, signal_var, verifier, num_contexts, seed)
     start = np.array([step_size, 0.0 if verifier is None and "decoding_noise_std" in tune else decoding_noise_std])
     free = np.array([name in tune and value > 0 for name, value in zip(_TUNABLE, start, strict=True)])
-    upper = np.array([float(largest_stable_step(dim, num_examples)), np.inf])
+    upper = np.array([min(float(largest_stable_step(dim, num_examples)), _BELOW_EDGE * edge), np.inf])
 
-    budgets = np.asarray(budget, dtype=np.int64)
     if free.any():
         rows = [_tuned(risk, int(one), start, free, upper) for one in budgets.ravel()]
     else:
@@ -220,7 +220,7 @@ def _tuned(risk: Risk, budget: int, start: np.ndarray, free: np.ndarray, upper: 
 def _descended(risk: Risk, split, values: np.ndarray, free: np.ndarray, upper: np.ndarray) -> np.ndarray:
     """The free values at the least risk of a split, by gradient in their logarithms."""
     tops = np.minimum(upper, 1e3 * values)[free]
-    with jax.enable_x64(True):
+    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
         slope = _slope(risk, tuple(np.flatnonzero(free).tolist()))
         found = optimize.minimize(
             lambda logs: tuple(np.asarray(part) for part in slope(logs, values, *split)),

@@ -15,9 +15,11 @@ from jax import Array
 from jax.scipy.special import gammaln
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_broadcast, check_count, check_probabilities, check_real, check_shape, evaluate
+from theory._arguments import Count, Probabilities, Real, check_below, checked
+from theory._evaluate import evaluate
 
 
+@checked(probabilities=Probabilities(), scores=Real(shape=("k",)), values=Real(shape=("k",)), num_candidates=Count(1))
 def best_answer_value(probabilities: ArrayLike, scores: ArrayLike, values: ArrayLike, num_candidates: ArrayLike) -> Any:
     r"""Expected value of the answer with the smallest score among N independent candidates.
 
@@ -40,15 +42,10 @@ def best_answer_value(probabilities: ArrayLike, scores: ArrayLike, values: Array
         >>> best_answer_value([0.2, 0.8], [0.0, 1.0], [1.0, 0.0], np.array([1, 4])).round(4).tolist()  # 1 - (1 - p)^N
         [0.2, 0.5904]
     """
-    (size,) = check_shape("probabilities", probabilities, (None,))
-    check_probabilities("probabilities", probabilities)
-    for name, given in (("scores", scores), ("values", values)):
-        check_shape(name, given, (size,))
-        check_real(name, given)
-    check_count("num_candidates", num_candidates, minimum=1)
     return evaluate(best_value, probabilities, scores, values, num_candidates, core_dims=(1, 1, 1))
 
 
+@checked(scores=Real(shape=("m",)), values=Real(shape=("m",)), num_candidates=Count(1))
 def best_of_pool(scores: ArrayLike, values: ArrayLike, num_candidates: ArrayLike) -> Any:
     r"""Expected value of the answer with the smallest score among N drawn without replacement from a pool of M answers.
 
@@ -71,16 +68,16 @@ def best_of_pool(scores: ArrayLike, values: ArrayLike, num_candidates: ArrayLike
         >>> best_of_pool([0.0, 1.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0], np.array([1, 2, 4])).round(9).tolist()
         [0.25, 0.5, 1.0]
     """
-    (size,) = check_shape("scores", scores, (None,))
-    check_real("scores", scores)
-    check_shape("values", values, (size,))
-    check_real("values", values)
-    check_count("num_candidates", num_candidates, minimum=1)
-    if not isinstance(num_candidates, jax.core.Tracer) and np.max(num_candidates, initial=1) > size:
-        raise ValueError(f"num_candidates must not exceed the {size} answers of the pool, got {np.max(num_candidates)}")
+    num_candidates = check_below("num_candidates", num_candidates, "the size of the pool", np.size(scores))
     return evaluate(_pool_formula, scores, values, num_candidates, core_dims=(1, 1))
 
 
+@checked(
+    accuracy=Real(0.0, 1.0),
+    false_positive_rates=Real(0.0, 1.0, shape=("k",)),
+    true_positive_rates=Real(0.0, 1.0, shape=("k",)),
+    num_candidates=Count(1),
+)
 def roc_accuracy(
     accuracy: ArrayLike, false_positive_rates: ArrayLike, true_positive_rates: ArrayLike, num_candidates: ArrayLike
 ) -> Any:
@@ -109,19 +106,18 @@ def roc_accuracy(
         >>> roc_accuracy(0.3, [0.0, 0.1, 1.0], [0.0, 0.7, 1.0], np.array([1, 8, 1000])).round(4).tolist()
         [0.3, 0.7049, 0.75]
     """
-    check_real("accuracy", accuracy, minimum=0.0, maximum=1.0)
-    check_count("num_candidates", num_candidates, minimum=1)
-    check_broadcast(accuracy=accuracy, num_candidates=num_candidates)
-    (size,) = check_shape("false_positive_rates", false_positive_rates, (None,))
-    check_shape("true_positive_rates", true_positive_rates, (size,))
-    for name, rates in (("false_positive_rates", false_positive_rates), ("true_positive_rates", true_positive_rates)):
-        check_real(name, rates, minimum=0.0, maximum=1.0)
-        if isinstance(rates, jax.core.Tracer):
-            continue
-        values = np.asarray(rates, np.float64)
-        if size < 2 or values[0] != 0 or values[-1] != 1 or (np.diff(values) < 0).any():
-            raise ValueError(f"{name} must rise from 0 to 1, got {values.tolist()}")
-    return evaluate(_roc_formula, false_positive_rates, true_positive_rates, accuracy, num_candidates, core_dims=(1, 1))
+    curve = _check_rates("false_positive_rates", false_positive_rates), _check_rates("true_positive_rates", true_positive_rates)
+    return evaluate(_roc_formula, *curve, accuracy, num_candidates, core_dims=(1, 1))
+
+
+def _check_rates(name: str, rates: Any) -> Any:
+    """``rates``, checked to rise from 0 to 1; traced ones that do not become NaN."""
+    if isinstance(rates, jax.core.Tracer):
+        rises = (rates[0] == 0) & (rates[-1] == 1) & jnp.all(rates[1:] >= rates[:-1]) & (len(rates) > 1)
+        return jnp.where(rises, rates, jnp.nan)
+    if len(rates) < 2 or rates[0] != 0 or rates[-1] != 1 or (np.diff(rates) < 0).any():
+        raise ValueError(f"{name} must rise from 0 to 1, got {len(rates)} numbers from {rates[0]:g} to {rates[-1]:g}")
+    return rates
 
 
 def best_value(probabilities: Array, scores: Array, values: Array, number: Array) -> Array:

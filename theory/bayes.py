@@ -21,9 +21,10 @@ from jax import Array
 from jax.scipy.special import logsumexp, ndtr
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_broadcast, check_count, check_real, check_shape, check_values, evaluate
+from theory._arguments import Count, Real, check_below, checked
+from theory._evaluate import evaluate
 from theory._quadrature import normal_rule
-from theory.spectrum import spectral_rule
+from theory._regime import warn_if_large
 from theory.voting import majority
 
 LARGEST_ENUMERATION = 12
@@ -65,6 +66,12 @@ class Posterior(NamedTuple):
     mode_probability: Any
 
 
+@checked(
+    dim=Count(1),
+    num_examples=Count(1),
+    label_noise_std=Real(0.0, open_ends=True),
+    signal_var=Real(0.0, open_ends=True),
+)
 def gaussian_bayes_risk(
     dim: ArrayLike, num_examples: ArrayLike, *, label_noise_std: ArrayLike, signal_var: ArrayLike | None = None
 ) -> np.ndarray | Array:
@@ -72,8 +79,16 @@ def gaussian_bayes_risk(
 
         E R = (sigma^2 d / n) <1 / (x + sigma^2 / (n psi))>
 
-    with <.> the average over the spectrum of X^T X / n: Marchenko-Pastur plus the first finite-size correction, so that the
-    error is O(1/d^2). Inputs are standard normal (H = I). Arguments broadcast.
+    with <.> the average over the spectrum of X^T X / n. With z = sigma^2 / (n psi), gamma = d / n and D = (a + z)(b + z),
+    a, b = (1 -+ sqrt(gamma))^2, the Marchenko-Pastur law and the first finite-size correction give
+
+        <1 / (x + z)> = [gamma - 1 - z + sqrt(D)] / (2 gamma z) + (1/d) [1 / (a + z) + 1 / (b + z) - 2 / sqrt(D)] / 4
+
+    and the next order (:mod:`theory.spectrum`) is added too. Inputs are standard normal (H = I). Arguments broadcast.
+
+    Regime: the error is below 1 % where the next order, and the square of the first correction, are below 5 % of the leading
+    term. Elsewhere, for weak noise near n = d or in few dimensions, small eigenvalues make the expansion fail, and a call with
+    plain arguments warns (:class:`theory.ExpansionWarning`). :func:`theory.expected_ridge_risk` has no such limit.
 
     Args:
         dim: d >= 1.
@@ -90,14 +105,20 @@ def gaussian_bayes_risk(
         >>> round(float(gaussian_bayes_risk(20, 40, label_noise_std=0.5)), 4)
         0.1794
     """
-    _check_sizes(dim, num_examples, label_noise_std)
-    if signal_var is not None:
-        check_real("signal_var", signal_var, minimum=0.0, open_ends=True)
-    check_broadcast(dim=dim, num_examples=num_examples, label_noise_std=label_noise_std, signal_var=signal_var)
-    variances = (signal_var,) if signal_var is not None else ()
-    return evaluate(_gaussian_formula, dim, num_examples, label_noise_std, *variances)
+    signal_var = 1 / dim if signal_var is None else signal_var
+    risk, leading, neglected = evaluate(_gaussian_formula, dim, num_examples, label_noise_std, signal_var)
+    warn_if_large("gaussian_bayes_risk", leading, neglected, 0.05, "use theory.expected_ridge_risk")
+    return risk
 
 
+@checked(
+    dim=Count(1),
+    num_examples=Count(1),
+    label_noise_std=Real(0.0, open_ends=True),
+    low=Real(),
+    high=Real(),
+    prob_high=Real(0.0, 1.0, open_ends=True),
+)
 def binary_bayes_error(
     dim: ArrayLike,
     num_examples: ArrayLike,
@@ -136,14 +157,11 @@ def binary_bayes_error(
         >>> round(float(limit.bit_error), 4)
         0.0742
     """
-    _check_sizes(dim, num_examples, label_noise_std)
-    check_real("prob_high", prob_high, minimum=0.0, maximum=1.0, open_ends=True)
-    check_values(low, high)
-    values = {"low": low, "high": high, "prob_high": prob_high}
-    check_broadcast(dim=dim, num_examples=num_examples, label_noise_std=label_noise_std, **values)
-    return evaluate(_binary_formula, dim, num_examples, label_noise_std, *values.values())
+    low = check_below("low", low, "high", high, strictly=True)
+    return evaluate(_binary_formula, dim, num_examples, label_noise_std, low, high, prob_high)
 
 
+@checked(precision=Real(0.0), num_candidates=Count(1))
 def posterior_vote_error(precision: ArrayLike, num_candidates: ArrayLike) -> np.ndarray | Array:
     r"""Probability that a coefficient is wrong in the majority of N samples of the posterior, for a prior of one half.
 
@@ -165,12 +183,17 @@ def posterior_vote_error(precision: ArrayLike, num_candidates: ArrayLike) -> np.
         >>> posterior_vote_error(2.0888, np.array([1, 33])).round(4).tolist()
         [0.1092, 0.0757]
     """
-    check_real("precision", precision, minimum=0.0)
-    check_count("num_candidates", num_candidates, minimum=1)
-    check_broadcast(precision=precision, num_candidates=num_candidates)
     return evaluate(_posterior_vote_formula, precision, num_candidates)
 
 
+@checked(
+    inputs=Real(shape=("n", "d")),
+    targets=Real(shape=("n",)),
+    label_noise_std=Real(0.0, open_ends=True, shape=()),
+    low=Real(shape=()),
+    high=Real(shape=()),
+    prob_high=Real(0.0, 1.0, open_ends=True, shape=()),
+)
 def discrete_bayes(
     inputs: ArrayLike,
     targets: ArrayLike,
@@ -200,32 +223,32 @@ def discrete_bayes(
         >>> posterior.mode.tolist()
         [1.0, -1.0]
     """
-    num_examples, dim = check_shape("inputs", inputs, (None, None))
-    check_shape("targets", targets, (num_examples,))
+    dim = np.shape(inputs)[1]
     if dim > LARGEST_ENUMERATION:
         raise ValueError(f"inputs must have at most {LARGEST_ENUMERATION} columns to enumerate all coefficients, got {dim}")
-    check_real("inputs", inputs)
-    check_real("targets", targets)
-    check_real("label_noise_std", label_noise_std, minimum=0.0, open_ends=True)
-    check_real("prob_high", prob_high, minimum=0.0, maximum=1.0, open_ends=True)
-    check_values(low, high)
-    for name, value in {"label_noise_std": label_noise_std, "low": low, "high": high, "prob_high": prob_high}.items():
-        check_shape(name, value, ())
+    low = check_below("low", low, "high", high, strictly=True)
     arrays = inputs, targets, label_noise_std, low, high, prob_high
     return evaluate(enumerate_posterior, *arrays, core_dims=(2, 1))
 
 
-def _check_sizes(dim: ArrayLike, num_examples: ArrayLike, label_noise_std: ArrayLike) -> None:
-    check_count("dim", dim, minimum=1)
-    check_count("num_examples", num_examples, minimum=1)
-    check_real("label_noise_std", label_noise_std, minimum=0.0, open_ends=True)
-
-
-def _gaussian_formula(dim, num_examples, label_noise_std, *signal_var):
-    ridge = label_noise_std**2 / num_examples / (signal_var[0] if signal_var else 1 / dim)
-    rule = spectral_rule(dim, num_examples)
-    average = jnp.sum((rule.leading + rule.correction) / (rule.nodes + ridge[..., None]), axis=-1)
-    return label_noise_std**2 * dim / num_examples * average
+def _gaussian_formula(dim, num_examples, label_noise_std, signal_var):
+    """The risk, its leading term, and a size of what the expansion neglects."""
+    ratio, ridge = dim / num_examples, label_noise_std**2 / num_examples / signal_var
+    radius = 2 * jnp.sqrt(ratio)
+    low, high = (1 - jnp.sqrt(ratio)) ** 2 + ridge, (1 + jnp.sqrt(ratio)) ** 2 + ridge
+    root, gap = jnp.sqrt(low * high), 1 - ratio + ridge
+    # Of two equal forms, each is exact where the other one cancels.
+    leading = jnp.where(gap > 0, 2 / (jnp.abs(gap) + root), (root - gap) / (2 * ratio * ridge))
+    correction = (1 / low + 1 / high - 2 / root) / (4 * dim)
+    # The contour integral of the next order is minus its residue at -z, where sqrt(D) is negative.
+    cosine = -ridge - 1 - ratio  # r s of the spectral rule
+    kernel = (
+        7 / 4 * ridge * radius**2 / root**5 - (-ridge - cosine / 2) / root**3 + ridge * cosine / root**4 + 1 / (2 * root**2)
+    )
+    next_order = -kernel / (num_examples * dim)
+    scale = label_noise_std**2 * dim / num_examples
+    neglected = jnp.maximum(jnp.abs(next_order), correction**2 / leading)
+    return scale * (leading + correction + next_order), scale * leading, scale * neglected
 
 
 def _binary_formula(dim, num_examples, label_noise_std, low, high, prob_high):
@@ -244,7 +267,7 @@ def _of_one(dim, num_examples, label_noise_std, low, high, prob_high):
     energies = jax.vmap(_information, (0, None))(precisions, prior) + ratio / 2 * (
         jnp.log1p(solutions / noise) - solutions / (noise + solutions)
     )
-    best = solutions[jnp.argmin(energies)]
+    best = solutions[_place_of_largest(-energies)]
     limits = []
     for error in (best, jnp.max(solutions)):
         precision = ratio / (noise + error)
@@ -323,6 +346,12 @@ def is_high_of_all(dim: int) -> np.ndarray:
     return np.array(list(itertools.product((0.0, 1.0), repeat=dim)))
 
 
+def _place_of_largest(values: Array) -> Array:
+    """The first place of the largest entry, as ``argmax``, which JAX cannot lower for float64 in a float32 program."""
+    places = jnp.arange(values.size)
+    return jnp.min(jnp.where(values == jnp.max(values), places, values.size - 1))
+
+
 def enumerate_posterior(inputs, targets, label_noise_std, low, high, prob_high):
     """The formula of ``discrete_bayes``, for float64 arrays."""
     dim = inputs.shape[1]
@@ -333,7 +362,7 @@ def enumerate_posterior(inputs, targets, label_noise_std, low, high, prob_high):
     log_prior = counts * jnp.log(prob_high) + (dim - counts) * jnp.log1p(-prob_high)
     log_weights = log_prior - jnp.sum(residuals**2, axis=1) / (2 * label_noise_std**2)
     weights = jnp.exp(log_weights - logsumexp(log_weights))
-    best = jnp.argmax(log_weights)
+    best = _place_of_largest(log_weights)
     chance = jnp.clip(weights @ is_high, 0.0, 1.0)  # a sum of weights may be one and a rounding error
     return Posterior(low + (high - low) * chance, chance, vectors[best], weights[best])
 

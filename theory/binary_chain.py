@@ -6,6 +6,7 @@ sigma^2 / (h^2 d) the label noise. The averages are over simulated coordinates: 
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -14,8 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from theory._evaluate import check_count, check_plain, check_shape, evaluate
-from theory._sampler import Link, check_sampler, prob_of_high
+from theory._arguments import Count, Flag, Real, Size, Sizes, check_below, checked
+from theory._evaluate import evaluate
+from theory._sampler import SAMPLER_DOMAINS, Link, prob_of_high
+
+_GROUPS = 16
+_KNOWN = 1e-3  # pivots below this share of the largest variance are sampling error
 
 
 class SampledChain(NamedTuple):
@@ -34,6 +39,18 @@ class SampledChain(NamedTuple):
     vote_error_std: Any
 
 
+@checked(
+    dim=Count(1),
+    num_examples=Count(1),
+    num_steps=Size(0),
+    step_size=Real(),
+    label_noise_std=Real(0.0),
+    num_candidates=Sizes(),
+    **SAMPLER_DOMAINS,
+    memory=Flag(),
+    num_coordinates=Size(10 * _GROUPS),
+    seed=Size(0),
+)
 def sampled_chain(
     dim: ArrayLike,
     num_examples: ArrayLike,
@@ -62,8 +79,9 @@ def sampled_chain(
     and G follows from Stein's identity, E[w_{t+1} zeta_s] = eta sqrt(gamma) sum_r Cov(zeta_s, zeta_r) G(t + 1, r). Candidates
     of one context share the part of zeta whose covariance has the C_e between two candidates in place of C_e, and are
     independent given that part and b. All averages are over ``num_coordinates`` simulated coefficients in 16 independent
-    groups, each with order parameters of its own, whose scatter is the standard error. A finite dimension adds O(1/d). Scalars
-    broadcast, plain or traced; the same seed draws the same numbers everywhere.
+    groups, each with order parameters of its own, whose scatter is the standard error. The noise of the order parameters biases
+    a group by one over its size; a jackknife over the group and its halves removes this bias. A finite dimension adds O(1/d).
+    Scalars broadcast, plain or traced; the same seed draws the same numbers everywhere.
 
     Args:
         dim: d >= 1; only d / n and sigma^2 / d matter.
@@ -96,39 +114,24 @@ def sampled_chain(
         >>> sampled_chain(1000, 2000, **chain, num_coordinates=16_000).bit_error.round(2).tolist()
         [0.5, 0.18, 0.15, 0.13]
     """
-    check_count("num_steps", num_steps, minimum=0)
-    listed = np.atleast_1d(check_plain("num_candidates", num_candidates))
-    check_count("num_candidates", listed if listed.size else 0, minimum=1)
-    numbers = tuple(map(int, listed.ravel()))
-    check_count("num_coordinates", check_plain("num_coordinates", num_coordinates), minimum=10 * _GROUPS)
-    check_count("seed", check_plain("seed", seed), minimum=0)
-    for name, value in {"num_steps": num_steps, "num_coordinates": num_coordinates, "seed": seed}.items():
-        check_shape(name, value, ())
-    scalars = {
-        "step_size": step_size,
-        "label_noise_std": label_noise_std,
-        "inverse_temperature": inverse_temperature,
-        "low": low,
-        "high": high,
-        "prob_high": prob_high,
-    }
-    check_sampler(dim, num_examples, link, scalars)
-    static: dict[str, Any] = {"numbers": numbers, "num_steps": int(check_plain("num_steps", num_steps)), "link": link}
-    static |= {"memory": bool(memory), "num_coordinates": int(num_coordinates)}
-    return evaluate(_chain_formula, dim, num_examples, *scalars.values(), seed, **static)
+    low = check_below("low", low, "high", high, strictly=True)
+    scalars = dim, num_examples, step_size, label_noise_std, inverse_temperature, low, high, prob_high, seed
+    static = {"numbers": num_candidates, "num_steps": num_steps, "link": link}
+    return evaluate(_chain_formula, *scalars, **static, memory=memory, num_coordinates=num_coordinates)
 
 
 def _chain_formula(*scalars, numbers, num_steps, link, memory, num_coordinates):
     values = jnp.broadcast_arrays(*scalars)
-    size = -(-num_coordinates // _GROUPS)
+    size = -(-num_coordinates // (2 * _GROUPS))  # of half a group
 
     def of_one(one):
         dim, num_examples, step, label_std, beta, low, high, rho, seed = one
         noise = label_std**2 / (((high - low) / 2) ** 2 * dim)
         setting = dim / num_examples, step, noise, beta, rho
         # Unsigned: a signed seed would be 64 bits wide here and 32 in a caller's program.
-        keys = jax.random.split(jax.random.key(seed.astype(jnp.uint32), impl="threefry2x32"), _GROUPS)
-        errors = jax.lax.map(lambda key: _group(key, setting, numbers, num_steps, link, memory, size), keys)
+        keys = jax.random.split(jax.random.key(seed.astype(jnp.uint32), impl="threefry2x32"), (_GROUPS, 2))
+        of_group = functools.partial(_unbiased_group, setting, numbers, num_steps, link, memory, size)
+        errors = jax.lax.map(of_group, keys)
         return [(jnp.mean(error, 0), jnp.std(error, 0, ddof=1) / np.sqrt(_GROUPS)) for error in errors]
 
     (bit, bit_std), (vote, vote_std) = jax.lax.map(of_one, tuple(jnp.ravel(value) for value in values))
@@ -147,14 +150,30 @@ def _(values, tangents):
     raise ValueError("sampled_chain must not be differentiated: it averages samples; compare values of one seed instead")
 
 
-def _group(key, setting, numbers, num_steps, link, remembers, size):
-    """Bit errors (T + 1,) and vote errors (T + 1, numbers) of one group of coefficients with its own order parameters."""
+def _unbiased_group(setting, numbers, num_steps, link, remembers, size, keys):
+    """Errors of a group of two halves, twice those of the whole group less the mean of those of its halves.
+
+    The noise of the order parameters gives errors a bias of one over the number of coefficients, which this difference removes
+    up to the square of that.
+    """
+    given = setting, numbers, num_steps, link, remembers, size
+    whole = _group(keys, *given)
+    halves = jax.lax.map(lambda key: _group(key[None], *given), keys)
+    return jax.tree.map(lambda all_, half: 2 * all_ - jnp.mean(half, axis=0), whole, halves)
+
+
+def _group(keys, setting, numbers, num_steps, link, remembers, size):
+    """Bit errors (T + 1,) and vote errors (T + 1, numbers) of coefficients that share their order parameters.
+
+    There are ``size`` coefficients for each key, which have the same random numbers whichever other keys there are.
+    """
     gamma, step, noise, beta, rho = setting
     replicas = max(numbers)
-    truth_key, steps_key = jax.random.split(key)
+    truth_keys, steps_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     start = 2 * rho - 1
-    # As many +1 as the prior says, up to rounding.
-    truth = jnp.where((jnp.arange(size) + _drawn(jax.random.uniform, truth_key, ())) / size < rho, 1.0, -1.0)
+    # The share of +1 is that of the prior, up to rounding.
+    places = (jnp.arange(size) + _drawn(jax.random.uniform, truth_keys, truth_keys.shape).reshape(-1, 1)) / size
+    truth, size = jnp.where(places < rho, 1.0, -1.0).ravel(), size * len(keys)
     scale = step * jnp.sqrt(gamma)
     times = jnp.arange(num_steps + 1)
 
@@ -165,16 +184,17 @@ def _group(key, setting, numbers, num_steps, link, remembers, size):
         shared_root = _root(jnp.where(known, memory @ (pair_cov + noise) @ memory.T, 0.0))
         own_root = _root(jnp.where(known, memory @ (own_cov - pair_cov) @ memory.T, 0.0))
 
-        shared_key, own_key, sample_key = jax.random.split(jax.random.fold_in(steps_key, time), 3)
-        shared_draws = shared_draws.at[time].set(_drawn(jax.random.normal, shared_key, (size,)))
+        of_time = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, time), 3))(steps_keys)
+        shared_keys, own_keys, sample_keys = jnp.moveaxis(of_time, 1, 0)
+        shared_draws = shared_draws.at[time].set(_drawn(jax.random.normal, shared_keys, (size,)))
         if replicas > 1:
-            own_draws = own_draws.at[time].set(_drawn(jax.random.normal, own_key, (replicas, size)))
+            own_draws = own_draws.at[time].set(_drawn(jax.random.normal, own_keys, (replicas, size)))
         noises = jnp.tensordot(shared_root[time], shared_draws, 1) + jnp.tensordot(own_root[time], own_draws, 1)
         field = state + step * jnp.tensordot(memory[time], errors, 1) + scale * noises
 
         chance = prob_of_high(field, beta, rho, link)
         wrong = jnp.where(truth > 0, 1 - chance, chance)
-        state = jnp.where(_drawn(jax.random.uniform, sample_key, chance.shape) < chance, 1.0, -1.0)
+        state = jnp.where(_drawn(jax.random.uniform, sample_keys, chance.shape) < chance, 1.0, -1.0)
         error, mean_error = truth - state, truth - (2 * chance - 1)  # the second averages the sample
 
         # What a perturbation of u_s, s <= time, changes in the next state.
@@ -206,9 +226,13 @@ def _group(key, setting, numbers, num_steps, link, remembers, size):
     return jnp.concatenate([at_start[None], bits]), jnp.concatenate([votes_at_start, votes])
 
 
-def _drawn(draw, key, shape):
-    """Random numbers of 32 bits: those of 64 do not exist in a caller's program without them."""
-    return draw(key, shape, jnp.float32).astype(float)
+def _drawn(draw, keys, shape):
+    """Random numbers, an equal share of the last dimension from each key.
+
+    They have 32 bits: numbers of 64 bits do not exist in a caller's program without them.
+    """
+    parts = [draw(key, (*shape[:-1], shape[-1] // len(keys)), jnp.float32) for key in keys]
+    return jnp.concatenate(parts, axis=-1).astype(float)
 
 
 def _bordered(matrix, row, end, place):
@@ -264,7 +288,3 @@ def _vote_errors(num_wrong, replicas, numbers):
         table.append(np.sum(chance * lost, axis=0))
     counts = jnp.bincount(num_wrong, length=replicas + 1) / num_wrong.size
     return np.stack(table) @ counts
-
-
-_GROUPS = 16
-_KNOWN = 1e-3  # of the largest variance: what a few thousand coefficients can tell from nothing

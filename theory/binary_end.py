@@ -12,14 +12,25 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_count, check_real, evaluate
+from theory._arguments import Count, Real, check_below, checked
+from theory._evaluate import evaluate
 from theory._quadrature import normal_rule
-from theory._sampler import Link, check_sampler, prob_of_high
+from theory._sampler import SAMPLER_DOMAINS, Link, prob_of_high
 from theory.chain import bits_of, geometric_sum, nodes_of
 from theory.spectrum import spectral_rule
 from theory.voting import majority
 
 
+@checked(
+    dim=Count(1),
+    num_examples=Count(1),
+    num_steps=Count(0),
+    step_size=Real(),
+    label_noise_std=Real(0.0),
+    decoding_noise_std=Real(0.0),
+    num_candidates=Count(1),
+    **SAMPLER_DOMAINS,
+)
 def sampled_end_error(
     dim: ArrayLike,
     num_examples: ArrayLike,
@@ -72,26 +83,11 @@ def sampled_end_error(
         >>> sampled_end_error(100, 200, **chain, num_candidates=np.array([1, 9, 99])).round(4).tolist()
         [0.1125, 0.0143, 0.0024]
     """
-    scalars = {
-        "num_steps": num_steps,
-        "step_size": step_size,
-        "label_noise_std": label_noise_std,
-        "decoding_noise_std": decoding_noise_std,
-        "inverse_temperature": inverse_temperature,
-        "num_candidates": num_candidates,
-        "low": low,
-        "high": high,
-        "prob_high": prob_high,
-    }
-    check_count("num_steps", num_steps, minimum=0)
-    check_real("decoding_noise_std", decoding_noise_std, minimum=0.0)
-    check_count("num_candidates", num_candidates, minimum=1)
-    check_sampler(dim, num_examples, link, scalars)
+    low = check_below("low", low, "high", high, strictly=True)
+    chain = num_steps, step_size, label_noise_std, decoding_noise_std
     return evaluate(
         _end_formula,
-        dim,
-        num_examples,
-        *scalars.values(),
+        *(dim, num_examples, *chain, inverse_temperature, num_candidates, low, high, prob_high),
         link=link,
         num_nodes=nodes_of(num_steps),
         num_bits=bits_of(num_steps),

@@ -20,8 +20,21 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_broadcast, check_count, check_real, check_shape, evaluate
+from theory._arguments import Count, Flag, Real, checked
+from theory._evaluate import evaluate
+from theory._regime import warn_if_large
 from theory.spectrum import spectral_rule
+from theory.stability import check_stable, edge_of_stability
+
+LARGEST_NEGLECTED = 0.25  # share of the risk, from which a prediction warns
+REMEDY = "average theory.risk_given_context over drawn inputs"
+CHAIN_DOMAINS = {
+    "num_steps": Count(0),
+    "step_size": Real(0.0),
+    "label_noise_std": Real(0.0),
+    "decoding_noise_std": Real(0.0),
+    "num_candidates": Count(1),
+}
 
 
 class RiskTerms(NamedTuple):
@@ -37,6 +50,7 @@ class RiskTerms(NamedTuple):
         return self.bias + self.label_noise + self.decoding_noise
 
 
+@checked(dim=Count(1), num_examples=Count(1), **CHAIN_DOMAINS, signal_var=Real(0.0), allow_divergence=Flag())
 def expected_risk(
     dim: ArrayLike,
     num_examples: ArrayLike,
@@ -47,6 +61,7 @@ def expected_risk(
     decoding_noise_std: ArrayLike,
     num_candidates: ArrayLike = 1,
     signal_var: ArrayLike | None = None,
+    allow_divergence: bool = False,
 ) -> RiskTerms:
     r"""Excess risk of the mean of N chains of T steps, averaged over contexts of standard normal inputs (H = I).
 
@@ -56,12 +71,14 @@ def expected_risk(
             + (tau^2 d / N) <sum_{s<T} (1 - eta x)^{2s}>
 
     with <.> the average over the spectrum of X^T X / n: Marchenko-Pastur plus the first finite-size correction. The neglected
-    order is O(1/d^2), :func:`expected_risk_next_order`.
+    order is O(1/d^2), :func:`expected_risk_next_order`. Chains of at most two steps are exact at every size.
 
     Regime: min(n, d) of at least about 4. Where contexts may diverge (:func:`theory.divergence_probability`), the true mean
-    is dominated by them and this is not. A bias so small that rare small eigenvalues carry it (large T at d < n), and any
-    term at n = d with T of the order of d^2, is beyond an expansion in 1/d. A traced number of steps is exact to rounding up
-    to 2000 steps and loses digits beyond.
+    is dominated by them and this is not. Three kinds of terms are beyond an expansion in 1/d: a bias so small that rare small
+    eigenvalues carry it (large T at d < n), a bias that rare large eigenvalues carry (step sizes near
+    :func:`theory.largest_stable_step`), and any term at n = d with T of the order of d^2. A call with plain arguments warns
+    (:class:`theory.ExpansionWarning`) where the neglected order exceeds a quarter of the risk. A traced number of steps is
+    exact to rounding up to 2000 steps and loses digits beyond.
 
     All arguments are scalars or arrays that broadcast, plain or traced.
 
@@ -69,17 +86,19 @@ def expected_risk(
         dim: d >= 1.
         num_examples: n >= 1.
         num_steps: T >= 0.
-        step_size: eta, finite.
+        step_size: eta >= 0, below the edge of stability 2 / (1 + sqrt(d / n))^2.
         label_noise_std: sigma >= 0.
         decoding_noise_std: tau >= 0.
         num_candidates: N >= 1.
         signal_var: psi >= 0, the variance of each coefficient; 1/d if None.
+        allow_divergence: return the number of a step size at or beyond the edge all the same. Rare diverging contexts dominate
+            the true mean there.
 
     Returns:
         RiskTerms of the broadcast shape: NumPy float64, or traced values of the session's dtype if an argument is traced.
 
     Raises:
-        ValueError: an argument is out of range.
+        ValueError: an argument is out of range, or the step size is at or beyond the edge of stability.
 
     Source: the terms follow from the linear recursion; for the averages see :func:`theory.spectrum.spectral_rule`.
 
@@ -89,11 +108,23 @@ def expected_risk(
         0.3141
     """
     orders = _risk_by_order(
-        dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates, signal_var
+        dim,
+        num_examples,
+        num_steps,
+        step_size,
+        label_noise_std,
+        decoding_noise_std,
+        num_candidates,
+        signal_var,
+        allow_divergence,
     )
-    return jax.tree.map(lambda leading, correction: leading + correction, *orders[:2])
+    risk = jax.tree.map(lambda leading, correction: leading + correction, *orders[:2])
+    if not allow_divergence:
+        warn_if_large("expected_risk", risk.total, sum(map(abs, orders[2])), LARGEST_NEGLECTED, REMEDY)
+    return risk
 
 
+@checked(dim=Count(1), num_examples=Count(1), **CHAIN_DOMAINS, signal_var=Real(0.0), allow_divergence=Flag())
 def expected_risk_next_order(
     dim: ArrayLike,
     num_examples: ArrayLike,
@@ -104,6 +135,7 @@ def expected_risk_next_order(
     decoding_noise_std: ArrayLike,
     num_candidates: ArrayLike = 1,
     signal_var: ArrayLike | None = None,
+    allow_divergence: bool = False,
 ) -> RiskTerms:
     """The O(1/d^2) order that :func:`expected_risk` neglects, term by term and with its sign.
 
@@ -116,30 +148,33 @@ def expected_risk_next_order(
         -0.0002
     """
     return _risk_by_order(
-        dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates, signal_var
+        dim,
+        num_examples,
+        num_steps,
+        step_size,
+        label_noise_std,
+        decoding_noise_std,
+        num_candidates,
+        signal_var,
+        allow_divergence,
     )[2]
 
 
 def _risk_by_order(
-    dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates, signal_var
+    dim,
+    num_examples,
+    num_steps,
+    step_size,
+    label_noise_std,
+    decoding_noise_std,
+    num_candidates,
+    signal_var,
+    allow_divergence,
 ) -> tuple[RiskTerms, ...]:
     """Leading order, first finite-size correction, and next order of the averaged risk."""
-    check_count("dim", dim, minimum=1)
-    check_count("num_examples", num_examples, minimum=1)
-    _check_chain(num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates)
-    if signal_var is None:
-        signal_var = 1 / (dim if isinstance(dim, jax.core.Tracer) else np.asarray(dim, dtype=np.float64))
-    check_real("signal_var", signal_var, minimum=0.0)
-    check_broadcast(
-        dim=dim,
-        num_examples=num_examples,
-        num_steps=num_steps,
-        step_size=step_size,
-        label_noise_std=label_noise_std,
-        decoding_noise_std=decoding_noise_std,
-        num_candidates=num_candidates,
-        signal_var=signal_var,
-    )
+    if not allow_divergence:
+        step_size = check_stable(step_size, edge_of_stability(dim, num_examples))
+    signal_var = 1 / dim if signal_var is None else signal_var
     arguments = (dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, signal_var)
     orders = evaluate(risk_by_order, *arguments, num_bits=bits_of(num_steps), num_nodes=nodes_of(num_steps))
     return tuple(_averaged(terms, num_candidates) for terms in orders)
@@ -148,9 +183,10 @@ def _risk_by_order(
 def _averaged(terms: RiskTerms, num_candidates: ArrayLike) -> RiskTerms:
     """The terms of the mean of N candidates from those of one; outside the formula, so that no N needs compiling."""
     is_traced = any(isinstance(value, jax.core.Tracer) for value in (*terms, num_candidates))
-    numbers = num_candidates if is_traced else np.asarray(num_candidates, np.float64)
-    bias, label_noise, decoding_noise, numbers = (jnp if is_traced else np).broadcast_arrays(*terms, numbers)
-    return RiskTerms(bias[()], label_noise[()], decoding_noise / numbers)
+    module = jnp if is_traced else np
+    unknown = module.where(module.isnan(num_candidates), np.nan, 0.0)
+    bias, label_noise, decoding_noise, numbers = module.broadcast_arrays(*terms, num_candidates)
+    return RiskTerms((bias + unknown)[()], (label_noise + unknown)[()], decoding_noise / numbers)
 
 
 def risk_by_order(
@@ -170,9 +206,20 @@ def risk_by_order(
         terms = (scale * total for scale, total in zip(scales, sums, strict=True))
         return RiskTerms(*jnp.broadcast_arrays(*terms))
 
-    return average(rule.leading), average(rule.correction), average(rule.next_order)
+    leading, correction, next_order = average(rule.leading), average(rule.correction), average(rule.next_order)
+    # Up to two steps the terms are polynomials of degree four, of whose average one term is beyond the next order: exact.
+    last = 20 * dim * signal_var * step_size**4 / num_examples**3 * (num_steps == 2)
+    correction = jax.tree.map(lambda first, second: first + jnp.where(num_steps == 2, second, 0.0), correction, next_order)
+    next_order = jax.tree.map(lambda second: jnp.where(num_steps <= 2, 0.0, second), next_order)
+    return leading, correction._replace(bias=correction.bias + last), next_order
 
 
+@checked(
+    inputs=Real(shape=("n", "d")),
+    **CHAIN_DOMAINS,
+    eigenvalues=Real(0.0, shape=("d",)),
+    prior_variances=Real(0.0, shape=("d",), or_scalar=True),
+)
 def risk_given_context(
     inputs: ArrayLike,
     *,
@@ -194,7 +241,7 @@ def risk_given_context(
     Args:
         inputs: X, shape (n, d), finite.
         num_steps: T >= 0; this and the following scalars may be arrays that broadcast, plain or traced.
-        step_size: eta, finite.
+        step_size: eta >= 0.
         label_noise_std: sigma >= 0.
         decoding_noise_std: tau >= 0.
         num_candidates: N >= 1.
@@ -215,26 +262,9 @@ def risk_given_context(
         >>> round(float(risk.total), 10)  # 2 * (1/2)^4
         0.125
     """
-    _, dim = check_shape("inputs", inputs, (None, None))
-    check_real("inputs", inputs)
-    _check_chain(num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates)
+    dim = np.shape(inputs)[1]
     eigenvalues = np.ones(dim) if eigenvalues is None else eigenvalues
-    prior_variances = 1 / dim if prior_variances is None else prior_variances
-    if np.shape(prior_variances) == ():
-        if isinstance(prior_variances, jax.core.Tracer):
-            prior_variances = jnp.broadcast_to(prior_variances, dim)
-        else:
-            prior_variances = np.full(dim, prior_variances, dtype=np.float64)
-    for name, value in (("eigenvalues", eigenvalues), ("prior_variances", prior_variances)):
-        check_shape(name, value, (dim,))
-        check_real(name, value, minimum=0.0)
-    check_broadcast(
-        num_steps=num_steps,
-        step_size=step_size,
-        label_noise_std=label_noise_std,
-        decoding_noise_std=decoding_noise_std,
-        num_candidates=num_candidates,
-    )
+    prior_variances = spread_out(1 / dim if prior_variances is None else prior_variances, dim)
     return evaluate(
         _given_context_formula,
         *(inputs, eigenvalues, prior_variances),
@@ -280,6 +310,13 @@ def _eigenvalue_functions(eigenvalue: Array, num_steps: Array, step_size: Array,
     return power**2, eigenvalue * (step_size * power_sum) ** 2, square_sum
 
 
+def spread_out(variances: Any, dim: int) -> Any:
+    """The variances of ``dim`` coefficients from one number for all or from one number each."""
+    if isinstance(variances, jax.core.Tracer):
+        return jnp.broadcast_to(variances, dim)
+    return np.broadcast_to(np.asarray(variances, np.float64), dim)
+
+
 def geometric_sum(
     ratio: Array, count: Array, num_bits: int, one: Array | float = 1.0, times: Callable[[Array, Array], Array] = operator.mul
 ) -> tuple[Array, Array]:
@@ -312,11 +349,3 @@ def nodes_of(num_steps: ArrayLike) -> int:
     if isinstance(num_steps, jax.core.Tracer):
         return 256
     return 256 * 2 ** min(5, max(0, (bits_of(num_steps) - 10) // 2))
-
-
-def _check_chain(num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates) -> None:
-    check_count("num_steps", num_steps, minimum=0)
-    check_real("step_size", step_size)
-    check_real("label_noise_std", label_noise_std, minimum=0.0)
-    check_real("decoding_noise_std", decoding_noise_std, minimum=0.0)
-    check_count("num_candidates", num_candidates, minimum=1)

@@ -18,10 +18,11 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_broadcast, check_count, check_real, evaluate
-from theory.chain import bits_of, geometric_sum, nodes_of, risk_by_order
+from theory._arguments import Flag, Instance, Real, Size, check_broadcast, checked
+from theory._evaluate import evaluate
+from theory.chain import CHAIN_DOMAINS, bits_of, geometric_sum, nodes_of, risk_by_order
 from theory.selection import Reduced, gaussian_risk, selected_risk
-from theory.stability import check_stable
+from theory.stability import check_stable, edge_of_stability
 
 _BATCH = 64  # contexts evaluated together; bounds the memory
 _CORE_DIMS = (2, 2, 2, 3, 2)  # of the draws, which come before the scalars
@@ -53,6 +54,16 @@ class Estimate(NamedTuple):
     standard_error: Any
 
 
+@checked(
+    dim=Size(),
+    num_examples=Size(),
+    verifier=Instance((Oracle, ContextLoss, HeldOutLoss)),
+    **CHAIN_DOMAINS,
+    signal_var=Real(0.0),
+    num_contexts=Size(8),
+    seed=Size(0),
+    gaussian=Flag(),
+)
 def expected_best_of_n_risk(
     dim: int,
     num_examples: int,
@@ -108,47 +119,26 @@ def expected_best_of_n_risk(
         >>> risk.mean.round(2).tolist(), bool(risk.standard_error.max() < 0.02)
         ([0.38, 0.11], True)
     """
-    for name, value, minimum in (
-        ("dim", dim, 1),
-        ("num_examples", num_examples, 1),
-        ("num_contexts", num_contexts, 8),
-        ("seed", seed, 0),
-    ):
-        if np.shape(value) != () or isinstance(value, jax.core.Tracer):
-            raise ValueError(f"{name} must be one plain integer, got {value!r}")
-        check_count(name, value, minimum=minimum)
-    if not isinstance(verifier, Verifier):
-        raise ValueError(f"verifier must be an Oracle, a ContextLoss or a HeldOutLoss, got {verifier!r}")
-    noise_std = verifier.noise_std if isinstance(verifier, Oracle) else 0.0
-    num_held_out = verifier.num_examples if isinstance(verifier, HeldOutLoss) else 1
-    check_real("verifier.noise_std", noise_std, minimum=0.0)
-    check_count("verifier.num_examples", num_held_out, minimum=1)
-    check_count("num_steps", num_steps, minimum=0)
-    check_real("step_size", step_size)
-    check_real("label_noise_std", label_noise_std, minimum=0.0)
-    check_real("decoding_noise_std", decoding_noise_std, minimum=0.0)
-    check_count("num_candidates", num_candidates, minimum=1)
-    signal_var = 1 / dim if signal_var is None else signal_var
-    check_real("signal_var", signal_var, minimum=0.0)
+    noise_std = Real(0.0)("verifier.noise_std", verifier.noise_std if isinstance(verifier, Oracle) else 0.0)
+    num_held_out = Size()("verifier.num_examples", verifier.num_examples if isinstance(verifier, HeldOutLoss) else 1)
     scalars = {
         "num_steps": num_steps,
-        "step_size": step_size,
+        "step_size": check_stable(step_size, edge_of_stability(dim, num_examples), remedy=""),
         "label_noise_std": label_noise_std,
         "decoding_noise_std": decoding_noise_std,
-        "signal_var": signal_var,
+        "signal_var": 1 / dim if signal_var is None else signal_var,
         "verifier.noise_std": noise_std,
         "num_candidates": num_candidates,
     }
     check_broadcast(**scalars)
-    check_stable(step_size, 2 / (1 + np.sqrt(dim / num_examples)) ** 2)
     if 0 in np.shape(num_candidates):
         raise ValueError(f"num_candidates must have at least one entry, got shape {np.shape(num_candidates)}")
     draws = (
-        *_draws(int(dim), int(num_examples), int(num_contexts), int(seed)),
-        *_held_out(isinstance(verifier, HeldOutLoss), int(dim), int(num_held_out), int(num_contexts), int(seed)),
+        *_draws(dim, num_examples, num_contexts, seed),
+        *_held_out(isinstance(verifier, HeldOutLoss), dim, num_held_out, num_contexts, seed),
     )
     num_bits = bits_of(num_steps)
-    static = {"kind": type(verifier), "num_examples": int(num_examples), "num_bits": num_bits}
+    static = {"kind": type(verifier), "num_examples": num_examples, "num_bits": num_bits}
     risk = gaussian_risk if gaussian else selected_risk
     num_nodes = nodes_of(num_steps)
     if any(isinstance(value, jax.core.Tracer) for value in scalars.values()):

@@ -10,12 +10,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from theory import resolvents
-from theory._evaluate import check_broadcast, check_count, check_real, check_shape, evaluate
-from theory.chain import RiskTerms, bits_of, geometric_sum
+from theory._arguments import Count, Flag, Real, checked
+from theory._evaluate import evaluate
+from theory._regime import warn_if_large
+from theory.chain import CHAIN_DOMAINS, LARGEST_NEGLECTED, REMEDY, RiskTerms, bits_of, geometric_sum, spread_out
 from theory.resolvents import check_spectrum
 from theory.stability import check_stable
 
+_FEW = 16  # dimensions or examples, up to which the next order is computed for a warning
+_DOMAINS = {
+    "eigenvalues": Real(0.0, shape=("d",)),
+    "num_examples": Count(1),
+    **CHAIN_DOMAINS,
+    "prior_variances": Real(0.0, shape=("d",), or_scalar=True),
+    "allow_divergence": Flag(),
+}
 
+
+@checked(**_DOMAINS)
 def expected_risk_covariance(
     eigenvalues: ArrayLike,
     num_examples: ArrayLike,
@@ -26,6 +38,7 @@ def expected_risk_covariance(
     decoding_noise_std: ArrayLike,
     num_candidates: ArrayLike = 1,
     prior_variances: ArrayLike | None = None,
+    allow_divergence: bool = False,
 ) -> RiskTerms:
     r"""Excess risk of the mean of N chains of T steps for inputs x ~ N(0, H), averaged over contexts; leading order in 1/n.
 
@@ -39,7 +52,10 @@ def expected_risk_covariance(
 
     Regime: d < n, d = n and d > n alike; T up to 1000 and beyond (a traced T up to 4000); tested to d = 4096. Chains
     must be stable: ``step_size`` times the right edge of the spectrum (:func:`spectral_edge`) below 2. A term below 1e-14
-    of the signal is rounding.
+    of the signal is rounding. A bias so small that rare small or large eigenvalues carry it (large T at d < n, or step sizes
+    near the edge) is beyond an expansion in 1/n, and in fewer than 8 dimensions the error may exceed the stated one. With up to
+    16 dimensions or examples, a call with plain arguments warns (:class:`theory.ExpansionWarning`) where the neglected order
+    exceeds a quarter of the risk.
 
     Args:
         eigenvalues: diagonal of H, shape (d,), >= 0, not all zero.
@@ -50,12 +66,14 @@ def expected_risk_covariance(
         decoding_noise_std: tau >= 0.
         num_candidates: N >= 1.
         prior_variances: diagonal of Psi, shape (d,) or a scalar, >= 0; 1/d if None.
+        allow_divergence: return the number of a step size at or beyond the edge of stability all the same. Rare diverging
+            contexts dominate the true mean there.
 
     Returns:
         RiskTerms of the broadcast shape of the scalars: NumPy float64, or traced values of the session's dtype.
 
     Raises:
-        ValueError: an argument has the wrong shape or range, or the chain diverges.
+        ValueError: an argument has the wrong shape or range, or the step size is at or beyond the edge of stability.
 
     Source: deterministic equivalents as in Bach, SIAM J. Math. Data Sci. 6 (2024); the terms from the linear recursion.
 
@@ -65,15 +83,17 @@ def expected_risk_covariance(
         >>> risk.total.round(3).tolist()
         [2.587, 1.54]
     """
-    return _terms(
-        "leading_order",
-        eigenvalues,
-        num_examples,
-        (num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates),
-        prior_variances,
-    )
+    chain = num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates
+    given = eigenvalues, num_examples, chain, prior_variances, allow_divergence
+    risk = _terms("leading_order", *given)
+    traced = any(isinstance(value, jax.core.Tracer) for value in (eigenvalues, num_examples, *chain, prior_variances))
+    if not (traced or allow_divergence) and min(len(eigenvalues), np.min(num_examples)) <= _FEW:
+        neglected = sum(map(abs, _terms("next_order", *given)))
+        warn_if_large("expected_risk_covariance", risk.total, neglected, LARGEST_NEGLECTED, REMEDY)
+    return risk
 
 
+@checked(**_DOMAINS)
 def expected_risk_covariance_next_order(
     eigenvalues: ArrayLike,
     num_examples: ArrayLike,
@@ -84,6 +104,7 @@ def expected_risk_covariance_next_order(
     decoding_noise_std: ArrayLike,
     num_candidates: ArrayLike = 1,
     prior_variances: ArrayLike | None = None,
+    allow_divergence: bool = False,
 ) -> RiskTerms:
     """The O(1/n) order that :func:`expected_risk_covariance` neglects, term by term and with its sign.
 
@@ -106,9 +127,11 @@ def expected_risk_covariance_next_order(
         num_examples,
         (num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates),
         prior_variances,
+        allow_divergence,
     )
 
 
+@checked(eigenvalues=Real(0.0, shape=("d",)), num_examples=Count(1))
 def spectral_edge(eigenvalues: ArrayLike, num_examples: ArrayLike) -> Any:
     r"""Right edge of the spectrum of X^T X / n for inputs x ~ N(0, diag(eigenvalues)) in large dimension.
 
@@ -130,40 +153,19 @@ def spectral_edge(eigenvalues: ArrayLike, num_examples: ArrayLike) -> Any:
         >>> round(float(spectral_edge(np.ones(25), 100)), 12)
         2.25
     """
-    check_spectrum(eigenvalues)
-    check_count("num_examples", num_examples, minimum=1)
-    return evaluate(_edge_formula, eigenvalues, num_examples, core_dims=(1,))
+    return evaluate(_edge_formula, check_spectrum(eigenvalues), num_examples, core_dims=(1,))
 
 
-def _terms(order: str, eigenvalues, num_examples, chain, prior_variances) -> RiskTerms:
-    dim = check_spectrum(eigenvalues)
-    check_count("num_examples", num_examples, minimum=1)
-    num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates = chain
-    check_count("num_steps", num_steps, minimum=0)
-    check_real("step_size", step_size, minimum=0.0)
-    check_real("label_noise_std", label_noise_std, minimum=0.0)
-    check_real("decoding_noise_std", decoding_noise_std, minimum=0.0)
-    check_count("num_candidates", num_candidates, minimum=1)
-    prior_variances = 1 / dim if prior_variances is None else prior_variances
-    check_real("prior_variances", prior_variances, minimum=0.0)
-    if np.shape(prior_variances) == ():
-        traced = isinstance(prior_variances, jax.core.Tracer)
-        prior_variances = jnp.broadcast_to(prior_variances, dim) if traced else np.full(dim, prior_variances, np.float64)
-    check_shape("prior_variances", prior_variances, (dim,))
-    check_broadcast(
-        num_examples=num_examples,
-        num_steps=num_steps,
-        step_size=step_size,
-        label_noise_std=label_noise_std,
-        decoding_noise_std=decoding_noise_std,
-        num_candidates=num_candidates,
-    )
-    if not isinstance(step_size, jax.core.Tracer):
-        check_stable(step_size, 2 / spectral_edge(eigenvalues, num_examples))
+def _terms(order: str, eigenvalues, num_examples, chain, prior_variances, allow_divergence) -> RiskTerms:
+    eigenvalues, dim = check_spectrum(eigenvalues), np.size(eigenvalues)
+    num_steps, step_size, *others = chain
+    if not allow_divergence:
+        step_size = check_stable(step_size, 2 / evaluate(_edge_formula, eigenvalues, num_examples, core_dims=(1,)))
+    prior_variances = spread_out(1 / dim if prior_variances is None else prior_variances, dim)
     most = 1000 if isinstance(num_steps, jax.core.Tracer) else int(np.max(num_steps, initial=1))
     return evaluate(
         _risk_formula,
-        *(eigenvalues, prior_variances, num_examples, *chain),
+        *(eigenvalues, prior_variances, num_examples, num_steps, step_size, *others),
         core_dims=(1, 1),
         order=order,
         size=resolvents.num_nodes(most),

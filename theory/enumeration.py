@@ -7,7 +7,8 @@ exactly; only the average over contexts is drawn.
 from __future__ import annotations
 
 import functools
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +16,9 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_count, check_plain, check_real, check_shape, check_sizes, evaluate
-from theory._sampler import Link, check_sampler, prob_of_high
+from theory._arguments import Instance, Number, OneOf, Real, Size, Sizes, check_below, checked, described
+from theory._evaluate import evaluate
+from theory._sampler import SAMPLER_DOMAINS, Link, prob_of_high
 from theory.answers import best_value
 from theory.bayes import LARGEST_ENUMERATION, is_high_of_all
 from theory.contexts import ContextLoss, Estimate, HeldOutLoss, Oracle
@@ -49,6 +51,13 @@ Chooser = MajorityVote | PluralityVote | Oracle | ContextLoss | HeldOutLoss
 Measure = Literal["bit_error", "exact_recovery"]
 
 
+@checked(
+    inputs=Real(shape=("n", "d")),
+    targets=Real(shape=("n",)),
+    num_steps=Size(),
+    step_size=Real(shape=()),
+    **{name: replace(domain, shape=()) if isinstance(domain, Real) else domain for name, domain in SAMPLER_DOMAINS.items()},
+)
 def answer_law(
     inputs: ArrayLike,
     targets: ArrayLike,
@@ -89,21 +98,27 @@ def answer_law(
         >>> law.probabilities.round(4).tolist()  # 1 / (1 + exp(2 * 0.45))
         [0.2891, 0.7109]
     """
-    num_examples, dim = check_shape("inputs", inputs, (None, None))
-    check_real("inputs", inputs)
-    check_shape("targets", targets, (num_examples,))
-    check_real("targets", targets)
-    _check_dim(dim, "inputs must have at most")
-    scalars = {"step_size": step_size, "inverse_temperature": inverse_temperature, "low": low, "high": high}
-    scalars["prob_high"] = prob_high
-    check_count("num_steps", check_plain("num_steps", num_steps), minimum=1)
-    check_sampler(dim, num_examples, link, {**scalars, "label_noise_std": 0.0})
-    for name, value in scalars.items():
-        check_shape(name, value, ())
-    static = {"num_steps": int(num_steps), "link": link}
-    return evaluate(_law_formula, inputs, targets, *scalars.values(), core_dims=(2, 1), **static)
+    dim = np.shape(inputs)[1]
+    if dim > LARGEST_ENUMERATION:
+        raise ValueError(f"inputs must have at most {LARGEST_ENUMERATION} columns to enumerate all coefficients, got {dim}")
+    low = check_below("low", low, "high", high, strictly=True)
+    scalars = step_size, inverse_temperature, low, high, prob_high
+    return evaluate(_law_formula, inputs, targets, *scalars, core_dims=(2, 1), num_steps=num_steps, link=link)
 
 
+@checked(
+    dim=Size(1, LARGEST_ENUMERATION),
+    num_examples=Size(),
+    choosers=Instance((tuple,)),
+    measure=OneOf(get_args(Measure)),
+    num_steps=Size(),
+    step_size=Real(),
+    label_noise_std=Real(0.0),
+    num_candidates=Sizes(),
+    **SAMPLER_DOMAINS,
+    num_contexts=Size(8),
+    seed=Size(0),
+)
 def expected_answer_errors(
     dim: int,
     num_examples: int,
@@ -161,50 +176,30 @@ def expected_answer_errors(
         >>> errors.mean.round(2).tolist()
         [[0.27, 0.13], [0.27, 0.02]]
     """
-    check_sizes(dim=(dim, 1), num_examples=(num_examples, 1), num_contexts=(num_contexts, 8), seed=(seed, 0))
-    check_sizes(num_steps=(num_steps, 1))
-    _check_dim(int(dim), "dim must be at most")
-    numbers = np.atleast_1d(check_plain("num_candidates", num_candidates))
-    check_count("num_candidates", numbers if numbers.size else 0, minimum=1)
-    _check_choosers(choosers, measure, numbers)
-    scalars = {
-        "step_size": step_size,
-        "label_noise_std": label_noise_std,
-        "inverse_temperature": inverse_temperature,
-        "low": low,
-        "high": high,
-        "prob_high": prob_high,
-    }
-    check_sampler(dim, num_examples, link, scalars)
+    _check_choosers(choosers, measure, max(num_candidates))
+    low = check_below("low", low, "high", high, strictly=True)
     held_out = tuple(chooser.num_examples for chooser in choosers if isinstance(chooser, HeldOutLoss))
-    draws = _draws(int(dim), int(num_examples), max(held_out, default=0), int(num_contexts), int(seed))
+    draws = _draws(dim, num_examples, max(held_out, default=0), num_contexts, seed)
     # With their types: named tuples of different types are equal if their fields are.
     kinds = tuple((type(chooser), *chooser) for chooser in choosers)
-    static: dict[str, Any] = {"choosers": kinds, "measure": measure, "num_steps": int(num_steps), "link": link}
-    static["numbers"] = tuple(map(int, numbers.ravel()))
-    return evaluate(_errors_formula, *draws, *scalars.values(), core_dims=(3, 2, 2, 3, 2), **static)
+    static = {"choosers": kinds, "measure": measure, "numbers": num_candidates, "num_steps": num_steps, "link": link}
+    scalars = step_size, label_noise_std, inverse_temperature, low, high, prob_high
+    return evaluate(_errors_formula, *draws, *scalars, core_dims=(3, 2, 2, 3, 2), **static)
 
 
-def _check_dim(dim: int, what: str) -> None:
-    if dim > LARGEST_ENUMERATION:
-        raise ValueError(f"{what} {LARGEST_ENUMERATION} coefficients to enumerate, got {dim}")
-
-
-def _check_choosers(choosers: tuple[Chooser, ...], measure: str, numbers: np.ndarray) -> None:
-    if measure not in ("bit_error", "exact_recovery"):
-        raise ValueError(f"measure must be bit_error or exact_recovery, got {measure!r}")
-    if not isinstance(choosers, tuple) or isinstance(choosers, Chooser) or not choosers:
-        raise ValueError(f"choosers must be a tuple of at least one chooser, got {choosers!r}")
+def _check_choosers(choosers: tuple[Chooser, ...], measure: str, most: int) -> None:
+    if isinstance(choosers, Chooser) or not choosers:
+        raise ValueError(f"choosers must be a tuple of at least one chooser, got {described(choosers)}")
     unknown = MajorityVote if measure == "exact_recovery" else PluralityVote
     for chooser in choosers:
         if not isinstance(chooser, Chooser) or isinstance(chooser, unknown):
-            raise ValueError(f"choosers must be ones whose {measure} is known, got {chooser!r}")
-        if isinstance(chooser, Oracle) and chooser.noise_std != 0:
-            raise ValueError(f"choosers must not have a noisy oracle, got {chooser!r}")
-        if isinstance(chooser, PluralityVote) and numbers.max() > LARGEST_NUMBER:
-            raise ValueError(f"num_candidates of a PluralityVote must be at most {LARGEST_NUMBER}, got {numbers.max():g}")
+            raise ValueError(f"choosers must be ones whose {measure} is known, got {described(chooser)}")
+        if isinstance(chooser, Oracle) and Number(0.0)("noise_std of an Oracle in choosers", chooser.noise_std) != 0:
+            raise ValueError(f"choosers must not have a noisy oracle, got noise_std = {chooser.noise_std:g}")
+        if isinstance(chooser, PluralityVote) and most > LARGEST_NUMBER:
+            raise ValueError(f"num_candidates of a PluralityVote must be at most {LARGEST_NUMBER}, got {most}")
         if isinstance(chooser, HeldOutLoss):
-            check_count("num_examples of HeldOutLoss", chooser.num_examples, minimum=1)
+            Size()("num_examples of a HeldOutLoss in choosers", chooser.num_examples)
 
 
 def _draws(dim: int, num_examples: int, num_held_out: int, num_contexts: int, seed: int) -> tuple[np.ndarray, ...]:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize
 from scipy.stats import norm
 
-from theory._evaluate import check_broadcast, check_count, check_plain, check_real, check_shape
+from theory._arguments import Count, Instance, Number, Real, Size, check_shape, checked
 from theory.chain import RiskTerms, expected_risk, expected_risk_next_order
 
 _NUM_PARAMETERS = 4
@@ -69,6 +69,14 @@ class Extrapolation(NamedTuple):
     high: Any
 
 
+@checked(
+    risks=Real(0.0, shape=("p",), plain=True),
+    covariance=Real(plain=True),
+    dim=Size(),
+    num_examples=Size(),
+    num_steps=Count(0, shape=("p",), plain=True),
+    num_candidates=Count(1, shape=("p",), or_scalar=True, plain=True),
+)
 def fit_chain(
     risks: ArrayLike,
     covariance: ArrayLike,
@@ -111,8 +119,10 @@ def fit_chain(
         >>> [round(one, 2) for one in (fit.step_size, fit.label_noise_std, fit.decoding_noise_std, fit.signal_var)]
         [0.4, 0.5, 0.1, 0.05]
     """
-    steps, numbers = _checked_points(risks, dim, num_examples, num_steps, num_candidates)
-    risks, spread = np.asarray(risks, np.float64), _checked_covariance(covariance, len(steps))
+    risks, covariance, steps, numbers = map(np.asarray, (risks, covariance, num_steps, num_candidates))
+    if len(risks) < _NUM_PARAMETERS:
+        raise ValueError(f"risks must list at least {_NUM_PARAMETERS}, as many as there are unknowns, got {len(risks)}")
+    numbers, spread = np.broadcast_to(numbers, steps.shape), _checked_covariance(covariance, len(steps))
     scanned = _SCANNED * 2 / (1 + np.sqrt(dim / num_examples)) ** 2
     columns = _unit_risks(dim, num_examples, scanned, steps, numbers)
 
@@ -135,6 +145,12 @@ def fit_chain(
     return ChainFit(dim, num_examples, step_size, *noises, signal_var, estimates, misfit, len(steps) - _NUM_PARAMETERS)
 
 
+@checked(
+    fit=Instance((ChainFit,)),
+    num_steps=Count(0, plain=True),
+    num_candidates=Count(1, plain=True),
+    level=Number(0.0, 1.0, open_ends=True),
+)
 def extrapolated_risk(
     fit: ChainFit, *, num_steps: ArrayLike, num_candidates: ArrayLike = 1, level: float = 0.9
 ) -> Extrapolation:
@@ -164,11 +180,6 @@ def extrapolated_risk(
         >>> round(float(long.risk.total), 2), bool(long.low < long.risk.total < long.high)
         (0.27, True)
     """
-    check_count("num_steps", check_plain("num_steps", num_steps), minimum=0)
-    check_count("num_candidates", check_plain("num_candidates", num_candidates), minimum=1)
-    check_broadcast(num_steps=num_steps, num_candidates=num_candidates)
-    check_shape("level", check_plain("level", level), ())
-    check_real("level", level, minimum=0.0, maximum=1.0, open_ends=True)
     steps, numbers = (np.ravel(one) for one in np.broadcast_arrays(num_steps, num_candidates))
     shape = np.broadcast_shapes(np.shape(num_steps), np.shape(num_candidates))
     variances = np.array([fit.signal_var, fit.label_noise_std**2, fit.decoding_noise_std**2])
@@ -185,34 +196,13 @@ def extrapolated_risk(
     return Extrapolation(RiskTerms(*risk), error, low, high)
 
 
-def _checked_points(
-    risks: ArrayLike, dim: int, num_examples: int, num_steps: ArrayLike, num_candidates: ArrayLike
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths and numbers of candidates of the risks, (P,) each."""
-    (size,) = check_shape("risks", check_plain("risks", risks), (None,))
-    check_real("risks", risks, minimum=0.0)
-    if size < _NUM_PARAMETERS:
-        raise ValueError(f"risks must list at least {_NUM_PARAMETERS}, as many as there are unknowns, got {size}")
-    for name, value in (("dim", dim), ("num_examples", num_examples)):
-        check_shape(name, check_plain(name, value), ())
-        check_count(name, value, minimum=1)
-    check_shape("num_steps", check_plain("num_steps", num_steps), (size,))
-    check_count("num_steps", num_steps, minimum=0)
-    if np.ndim(check_plain("num_candidates", num_candidates)) != 0:
-        check_shape("num_candidates", num_candidates, (size,))
-    check_count("num_candidates", num_candidates, minimum=1)
-    return np.asarray(num_steps), np.broadcast_to(np.asarray(num_candidates), (size,))
-
-
-def _checked_covariance(covariance: ArrayLike, size: int) -> np.ndarray:
+def _checked_covariance(spread: np.ndarray, size: int) -> np.ndarray:
     """The covariance of the risks, (P, P)."""
-    spread = np.asarray(check_plain("covariance", covariance), np.float64)
     if spread.ndim == 1:
         check_shape("covariance", spread, (size,))
         spread = np.diag(spread)
     check_shape("covariance", spread, (size, size))
-    check_real("covariance", spread)
-    check_real("covariance", np.diag(spread), minimum=0.0, open_ends=True)
+    Real(0.0, open_ends=True)("the diagonal of covariance", np.diag(spread))
     if not np.allclose(spread, spread.T, rtol=1e-6, atol=0):
         raise ValueError("covariance must be symmetric, got a matrix that differs from its transpose")
     least, largest = np.linalg.eigvalsh(spread)[[0, -1]]

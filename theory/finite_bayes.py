@@ -15,7 +15,8 @@ from jax import Array
 from jax.scipy.special import xlogy
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_broadcast, check_count, check_plain, check_real, check_sizes, check_values, evaluate
+from theory._arguments import Real, Size, Sizes, check_below, checked
+from theory._evaluate import evaluate
 from theory.bayes import LARGEST_ENUMERATION, enumerate_posterior
 from theory.contexts import Estimate
 from theory.voting import majority
@@ -30,13 +31,23 @@ class BinaryBayesEstimate(NamedTuple):
         bit_error: least share of wrong coefficients.
         vote_error: the same of a majority vote of N samples of the posterior, coefficient by coefficient, one entry a number.
         cross_entropy: least mean of -log P(coefficient), in nats: the entropy of a coefficient given the context.
+        excess_risk: of the posterior mean, summed over the d coefficients.
     """
 
     bit_error: Estimate
     vote_error: Estimate
     cross_entropy: Estimate
+    excess_risk: Estimate
 
 
+@checked(
+    dim=Size(),
+    num_examples=Size(),
+    label_noise_std=Real(0.0, open_ends=True),
+    signal_var=Real(0.0, open_ends=True),
+    num_contexts=Size(8),
+    seed=Size(0),
+)
 def expected_ridge_risk(
     dim: int,
     num_examples: int,
@@ -73,17 +84,24 @@ def expected_ridge_risk(
         >>> risk.mean.round(2).tolist(), bool(risk.standard_error.max() < 0.001)
         ([0.19, 0.43], True)
     """
-    check_sizes(dim=(dim, 1), num_examples=(num_examples, 1), num_contexts=(num_contexts, 8), seed=(seed, 0))
     signal_var = 1 / dim if signal_var is None else signal_var
-    for name, value in {"label_noise_std": label_noise_std, "signal_var": signal_var}.items():
-        check_real(name, value, minimum=0.0, open_ends=True)
-    check_broadcast(label_noise_std=label_noise_std, signal_var=signal_var)
     inputs = np.random.default_rng([seed, 4]).normal(size=(num_contexts, num_examples, dim))
     eigenvalues = np.zeros((num_contexts, dim))
     eigenvalues[:, : min(dim, num_examples)] = np.linalg.svd(inputs, compute_uv=False) ** 2
     return evaluate(_ridge_formula, eigenvalues, label_noise_std, signal_var, core_dims=(2,))
 
 
+@checked(
+    dim=Size(1, LARGEST_ENUMERATION),
+    num_examples=Size(),
+    label_noise_std=Real(0.0, open_ends=True),
+    num_candidates=Sizes(),
+    low=Real(),
+    high=Real(),
+    prob_high=Real(0.0, 1.0, open_ends=True),
+    num_contexts=Size(8),
+    seed=Size(0),
+)
 def expected_binary_bayes(
     dim: int,
     num_examples: int,
@@ -102,7 +120,7 @@ def expected_binary_bayes(
     is high (ties count one half),
 
         bit error = E min(p, 1 - p),   vote error = E [p (1 - M_N(p)) + (1 - p) M_N(p)],
-        cross-entropy = -E [p log p + (1 - p) log(1 - p)]
+        cross-entropy = -E [p log p + (1 - p) log(1 - p)],   excess risk = (high - low)^2 E sum_i p_i (1 - p_i)
 
     Args:
         dim: d from 1 to 12, a plain integer.
@@ -128,24 +146,15 @@ def expected_binary_bayes(
         >>> float(limits.bit_error.mean.round(2)), limits.vote_error.mean.round(2).tolist()
         (0.12, [0.17, 0.12])
     """
-    check_sizes(dim=(dim, 1), num_examples=(num_examples, 1), num_contexts=(num_contexts, 8), seed=(seed, 0))
-    if dim > LARGEST_ENUMERATION:
-        raise ValueError(f"dim must be at most {LARGEST_ENUMERATION} to enumerate all coefficients, got {dim}")
-    check_real("label_noise_std", label_noise_std, minimum=0.0, open_ends=True)
-    check_real("prob_high", prob_high, minimum=0.0, maximum=1.0, open_ends=True)
-    check_values(low, high)
-    scalars = {"label_noise_std": label_noise_std, "low": low, "high": high, "prob_high": prob_high}
-    check_broadcast(**scalars)
-    numbers = np.atleast_1d(check_plain("num_candidates", num_candidates))
-    check_count("num_candidates", numbers if numbers.size else 0, minimum=1)
+    low = check_below("low", low, "high", high, strictly=True)
     generator = np.random.default_rng([seed, 5])
     draws = (
         generator.normal(size=(num_contexts, num_examples, dim)),
         generator.normal(size=(num_contexts, num_examples)),
         generator.uniform(size=(num_contexts, dim)),
     )
-    static = {"numbers": tuple(map(int, numbers))}
-    return evaluate(_binary_formula, *draws, *scalars.values(), core_dims=(3, 2, 2), **static)
+    scalars = label_noise_std, low, high, prob_high
+    return evaluate(_binary_formula, *draws, *scalars, core_dims=(3, 2, 2), numbers=num_candidates)
 
 
 def _averaged(values: Array) -> Estimate:
@@ -176,7 +185,8 @@ def _binary_formula(inputs, noise, uniform, *scalars, numbers):
             votes = majority(chance[:, None], asked)
             wrong = chance[:, None] * (1 - votes) + (1 - chance[:, None]) * votes
             entropy = -xlogy(chance, chance) - xlogy(1 - chance, 1 - chance)
-            return jnp.minimum(chance, 1 - chance).mean(), wrong.mean(axis=0), entropy.mean()
+            variance = (high - low) ** 2 * jnp.sum(chance * (1 - chance))
+            return jnp.minimum(chance, 1 - chance).mean(), wrong.mean(axis=0), entropy.mean(), variance
 
         return tuple(map(_averaged, jax.lax.map(of, (inputs, noise, uniform), batch_size=_BATCH)))
 

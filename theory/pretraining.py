@@ -13,10 +13,20 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_broadcast, check_count, check_plain, check_real, check_shape, evaluate
+from theory._arguments import Count, Real, Size, checked
+from theory._evaluate import evaluate
+from theory.chain import spread_out
 from theory.spectrum import spectral_rule
 
+_TRAINED = {
+    "eigenvalues": Real(0.0, open_ends=True, shape=("d",)),
+    "num_examples": Count(1),
+    "label_noise_std": Real(0.0),
+    "prior_variances": Real(0.0, open_ends=True, shape=("d",), or_scalar=True),
+}
 
+
+@checked(**_TRAINED)
 def trained_attention(
     eigenvalues: ArrayLike, num_examples: ArrayLike, *, label_noise_std: ArrayLike, prior_variances: ArrayLike | None = None
 ) -> Any:
@@ -44,10 +54,16 @@ def trained_attention(
         >>> trained_attention(np.ones(5), 20, label_noise_std=1.0).round(6).tolist()  # 20 / (20 + 5 + 1 + 5)
         [0.645161, 0.645161, 0.645161, 0.645161, 0.645161]
     """
-    prior_variances = _check_trained(eigenvalues, num_examples, label_noise_std, prior_variances)
+    prior_variances = _variances(eigenvalues, prior_variances)
     return evaluate(_trained_formula, eigenvalues, prior_variances, num_examples, label_noise_std, core_dims=(1, 1))
 
 
+@checked(
+    **_TRAINED,
+    test_eigenvalues=Real(0.0, shape=("d",)),
+    test_examples=Count(1),
+    test_label_noise_std=Real(0.0),
+)
 def pretrained_attention_risk(
     eigenvalues: ArrayLike,
     num_examples: ArrayLike,
@@ -86,25 +102,21 @@ def pretrained_attention_risk(
         >>> risk.round(3).tolist()
         [1.042, 0.355, 0.128]
     """
-    prior_variances = _check_trained(eigenvalues, num_examples, label_noise_std, prior_variances)
+    prior_variances = _variances(eigenvalues, prior_variances)
     test_eigenvalues = eigenvalues if test_eigenvalues is None else test_eigenvalues
     test_examples = num_examples if test_examples is None else test_examples
     test_label_noise_std = label_noise_std if test_label_noise_std is None else test_label_noise_std
-    check_shape("test_eigenvalues", test_eigenvalues, np.shape(eigenvalues))
-    check_real("test_eigenvalues", test_eigenvalues, minimum=0.0)
-    check_count("test_examples", test_examples, minimum=1)
-    check_real("test_label_noise_std", test_label_noise_std, minimum=0.0)
-    scalars = {
-        "num_examples": num_examples,
-        "label_noise_std": label_noise_std,
-        "test_examples": test_examples,
-        "test_label_noise_std": test_label_noise_std,
-    }
-    check_broadcast(**scalars)
     arrays = eigenvalues, prior_variances, test_eigenvalues
-    return evaluate(_risk_formula, *arrays, *scalars.values(), core_dims=(1, 1, 1))
+    scalars = num_examples, label_noise_std, test_examples, test_label_noise_std
+    return evaluate(_risk_formula, *arrays, *scalars, core_dims=(1, 1, 1))
 
 
+@checked(
+    alpha=Real(0.0, open_ends=True),
+    kappa=Real(0.0, open_ends=True, infinite=True),
+    tau=Real(0.0, open_ends=True),
+    noise=Real(0.0),
+)
 def ridgeless_icl_risk(alpha: ArrayLike, kappa: ArrayLike, tau: ArrayLike, noise: ArrayLike) -> Any:
     r"""Squared error of linear attention after ridgeless regression on finitely many prompts, on tasks it has never seen.
 
@@ -136,16 +148,14 @@ def ridgeless_icl_risk(alpha: ArrayLike, kappa: ArrayLike, tau: ArrayLike, noise
         >>> ridgeless_icl_risk(2.0, np.inf, np.array([0.5, 0.9, 1.1, 4.0]), 0.1).round(3).tolist()
         [1.232, 4.613, 5.003, 0.606]
     """
-    infinite = kappa if isinstance(kappa, jax.core.Tracer) else np.where(np.asarray(kappa) == np.inf, 1.0, kappa)
-    for name, value in (("alpha", alpha), ("kappa", infinite), ("tau", tau)):
-        check_real(name, value, minimum=0.0, open_ends=True)
-    check_real("noise", noise, minimum=0.0)
-    check_broadcast(alpha=alpha, kappa=kappa, tau=tau, noise=noise)
-    if not isinstance(tau, jax.core.Tracer) and np.any(np.asarray(tau) == 1):
+    if isinstance(tau, jax.core.Tracer):
+        tau = jnp.where(tau == 1, jnp.nan, tau)
+    elif np.any(tau == 1):
         raise ValueError("tau must not be 1, where the error is infinite, got 1")
     return evaluate(_ridgeless_formula, alpha, kappa, tau, noise)
 
 
+@checked(alpha=Real(0.0, open_ends=True), tau=Real(1.0, open_ends=True), noise=Real(0.0), num_steps=Size(0))
 def chain_depth_risk(alpha: ArrayLike, tau: ArrayLike, noise: ArrayLike, *, num_steps: int) -> Any:
     r"""Error of chains w <- w + P X^T (y - X w) / n with P learned from few contexts, for every depth: the overthinking law.
 
@@ -176,28 +186,13 @@ def chain_depth_risk(alpha: ArrayLike, tau: ArrayLike, noise: ArrayLike, *, num_
         >>> chain_depth_risk(3.0, 1.5, 0.0, num_steps=8).round(3).tolist()
         [1.0, 0.75, 0.531, 0.431, 0.38, 0.367, 0.377, 0.409, 0.461]
     """
-    check_real("alpha", alpha, minimum=0.0, open_ends=True)
-    check_real("tau", tau, minimum=1.0, open_ends=True)
-    check_real("noise", noise, minimum=0.0)
-    check_broadcast(alpha=alpha, tau=tau, noise=noise)
-    check_shape("num_steps", check_plain("num_steps", num_steps), ())
-    check_count("num_steps", num_steps, minimum=0)
-    return evaluate(_depth_formula, alpha, tau, noise, num_steps=int(num_steps))
+    return evaluate(_depth_formula, alpha, tau, noise, num_steps=num_steps)
 
 
-def _check_trained(eigenvalues, num_examples, label_noise_std, prior_variances) -> Any:
-    """The variances of the coefficients, one each, after the checks that both functions of a trained layer share."""
-    (dim,) = check_shape("eigenvalues", eigenvalues, (None,))
-    check_real("eigenvalues", eigenvalues, minimum=0.0, open_ends=True)
-    check_count("num_examples", num_examples, minimum=1)
-    check_real("label_noise_std", label_noise_std, minimum=0.0)
-    check_broadcast(num_examples=num_examples, label_noise_std=label_noise_std)
-    prior_variances = 1 / dim if prior_variances is None else prior_variances
-    check_real("prior_variances", prior_variances, minimum=0.0, open_ends=True)
-    if np.shape(prior_variances) == ():
-        return prior_variances * np.ones(dim)
-    check_shape("prior_variances", prior_variances, (dim,))
-    return prior_variances
+def _variances(eigenvalues: Any, prior_variances: Any) -> Any:
+    """The variance of each coefficient, (d,)."""
+    dim = np.size(eigenvalues)
+    return spread_out(1 / dim if prior_variances is None else prior_variances, dim)
 
 
 def _trained_formula(eigenvalues: Array, variances: Array, num_examples: Array, label_noise_std: Array) -> Array:

@@ -19,8 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from theory._evaluate import check_real, check_shape
-
 _DIGITS = 36.0  # exp(-36) is below rounding
 
 
@@ -39,13 +37,13 @@ class Kernels(NamedTuple):
     two: Array
 
 
-def check_spectrum(eigenvalues: Any) -> int:
-    """The dimension; ValueError unless the eigenvalues are numbers that are not negative and not all zero."""
-    (dim,) = check_shape("eigenvalues", eigenvalues, (None,))
-    check_real("eigenvalues", eigenvalues, minimum=0.0)
-    if not isinstance(eigenvalues, jax.core.Tracer) and not np.any(eigenvalues):
-        raise ValueError(f"eigenvalues must not be all zero, got {dim} zeros")
-    return dim
+def check_spectrum(eigenvalues: Any) -> Any:
+    """``eigenvalues``, checked not to be all zero; traced ones that are become NaN."""
+    if isinstance(eigenvalues, jax.core.Tracer):
+        return jnp.where(jnp.any(eigenvalues > 0), eigenvalues, jnp.nan)
+    if not np.any(eigenvalues):
+        raise ValueError(f"eigenvalues must not be all zero, got {len(eigenvalues)} zeros")
+    return eigenvalues
 
 
 def num_nodes(num_steps: int) -> int:

@@ -18,7 +18,8 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_broadcast, check_count, check_real, check_shape, evaluate
+from theory._arguments import Count, Instance, Real, check_broadcast, check_shape, checked
+from theory._evaluate import evaluate
 from theory.scalar_selection import mean_maximum
 
 
@@ -37,6 +38,16 @@ class Quadratic(NamedTuple):
     noise_std: Any = 0.0
 
 
+LARGEST_NUMBER = 10**6  # of candidates, up to which the exact risk keeps its accuracy
+_DOMAINS = {
+    "candidates": Instance((Gaussian,)),
+    "verifier": Instance((Quadratic,)),
+    "eigenvalues": Real(0.0, shape=("d",)),
+    "truth": Real(shape=("d",)),
+    "num_candidates": Count(1),
+}
+
+
 class Reduced(NamedTuple):
     """Score and risk as functions of z ~ N(0, I), in coordinates that make the score diagonal.
 
@@ -50,6 +61,7 @@ class Reduced(NamedTuple):
     constant: Array
 
 
+@checked(**_DOMAINS | {"num_candidates": Count(1, LARGEST_NUMBER)})
 def best_of_n_risk(
     candidates: Gaussian, verifier: Quadratic, truth: ArrayLike, eigenvalues: ArrayLike, num_candidates: ArrayLike
 ) -> Any:
@@ -75,7 +87,7 @@ def best_of_n_risk(
         verifier: matrix (d, d), centre (d,), and standard deviation of the score's noise (>= 0, broadcasts).
         truth: w*, shape (d,).
         eigenvalues: diagonal of H, shape (d,), >= 0.
-        num_candidates: N >= 1, broadcasts.
+        num_candidates: N from 1 to 10^6, broadcasts.
 
     Returns:
         Excess risk, of the broadcast shape of ``verifier.noise_std`` and ``num_candidates``. A score that is the same for all
@@ -96,6 +108,7 @@ def best_of_n_risk(
     return evaluate(_best_of_n_formula, *arrays, core_dims=_CORE_DIMS)
 
 
+@checked(**_DOMAINS)
 def best_of_n_risk_gaussian(
     candidates: Gaussian, verifier: Quadratic, truth: ArrayLike, eigenvalues: ArrayLike, num_candidates: ArrayLike
 ) -> Any:
@@ -137,7 +150,8 @@ def best_of_n_risk_gaussian(
 
 def selected_risk(reduced: Reduced, noise_std: Array, num_candidates: Array) -> Array:
     """Risk of the best of N, of the broadcast shape of the noise and the numbers; inside a formula."""
-    curvatures, slopes = reduced.curvatures, reduced.slopes
+    scale = _scale(reduced, noise_std)
+    curvatures, slopes, noise_std = reduced.curvatures / scale, reduced.slopes / scale, noise_std / scale
     spread = 2 * jnp.sum(curvatures**2) + 4 * jnp.sum(slopes**2)
     # A score that never differs chooses at random, as noise alone would.
     noise_var = jnp.where(spread + noise_std**2 > 0, noise_std**2, 1.0)[..., None]
@@ -149,20 +163,49 @@ def selected_risk(reduced: Reduced, noise_std: Array, num_candidates: Array) -> 
 
 def gaussian_risk(reduced: Reduced, noise_std: Array, num_candidates: Array) -> Array:
     """The same as if score and risk were jointly normal; inside a formula."""
-    curvatures, slopes, linear, quadratic, constant = reduced
+    scale = _scale(reduced, noise_std)
+    curvatures, slopes, noise_std = reduced.curvatures / scale, reduced.slopes / scale, noise_std / scale
+    linear, quadratic, constant = reduced.linear, reduced.quadratic, reduced.constant
     shared = 2 * jnp.sum(curvatures * jnp.diagonal(quadratic)) + 4 * jnp.sum(linear * slopes)
     spread = 2 * jnp.sum(curvatures**2) + 4 * jnp.sum(slopes**2) + noise_std**2
     return _jointly_normal(constant + jnp.trace(quadratic), shared, spread, num_candidates)
 
 
+def _scale(reduced: Reduced, noise_std: Array) -> Array:
+    """Units of the score, of any size, in which its square neither overflows nor vanishes."""
+    largest = jnp.maximum(jnp.max(jnp.abs(reduced.curvatures)), jnp.max(jnp.abs(reduced.slopes)))
+    largest = jax.lax.stop_gradient(jnp.maximum(largest, jnp.max(noise_std, initial=0.0)))
+    return jnp.where(largest > 0, largest, 1.0)
+
+
 def _gaussian_formula(mean, covariance, matrix, centre, truth, eigenvalues, noise_std, num_candidates):
-    # Without the coordinates of the exact risk: derivatives then exist for repeated eigenvalues too.
+    # Not in the coordinates of the exact risk: so derivatives exist for repeated eigenvalues too.
+    valid = _are_semi_definite((covariance, jnp.linalg.eigvalsh(covariance)), (matrix, jnp.linalg.eigvalsh(matrix)))
+    # In units in which candidates and score are of order one, or squares of very small ones would vanish.
+    unit, size = _size_of(matrix), _size_of(covariance)
+    matrix, covariance, noise_std = matrix / unit, covariance / size, noise_std / (unit * size)
+    mean, centre, truth = mean / jnp.sqrt(size), centre / jnp.sqrt(size), truth / jnp.sqrt(size)
     seen = covariance @ matrix @ covariance
     risk_slope, score_slope = eigenvalues * (mean - truth), matrix @ (mean - centre)
     risk = jnp.sum(eigenvalues * jnp.diagonal(covariance)) + jnp.sum(risk_slope * (mean - truth))
     shared = 2 * jnp.sum(eigenvalues * jnp.diagonal(seen)) + 4 * risk_slope @ covariance @ score_slope
     spread = 2 * jnp.sum(seen * matrix) + 4 * score_slope @ covariance @ score_slope + noise_std**2
-    return _jointly_normal(risk, shared, spread, num_candidates)
+    return jnp.where(valid, size * _jointly_normal(risk, shared, spread, num_candidates), jnp.nan)
+
+
+def _size_of(matrix: Array) -> Array:
+    """The largest entry of a matrix, one if all are zero; held where a derivative is taken."""
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(matrix)))
+    return jnp.where(largest > 0, largest, 1.0)
+
+
+def _are_semi_definite(*matrices: tuple[Array, Array]) -> Array:
+    """Whether each matrix is symmetric and its eigenvalues are not negative, to the rounding of single precision."""
+    valid = jnp.asarray(True)
+    for matrix, eigenvalues in matrices:
+        scale = jnp.max(jnp.abs(matrix))
+        valid &= (jnp.max(jnp.abs(matrix - matrix.T)) <= _ROUNDING * scale) & (jnp.min(eigenvalues) >= -_ROUNDING * scale)
+    return jax.lax.stop_gradient(valid)
 
 
 def _jointly_normal(mean_risk, shared, spread, num_candidates):
@@ -175,7 +218,9 @@ def _jointly_normal(mean_risk, shared, spread, num_candidates):
 def _best_of_n_formula(mean, covariance, matrix, centre, truth, eigenvalues, noise_std, num_candidates):
     variances, directions = jnp.linalg.eigh(covariance)
     root = directions * jnp.sqrt(jnp.maximum(variances, 0.0))
-    curvatures, rotation = jnp.linalg.eigh(root.T @ matrix @ root)
+    seen = root.T @ matrix @ root
+    curvatures, rotation = jnp.linalg.eigh(seen)
+    valid = _are_semi_definite((covariance, variances), (seen, curvatures), (matrix, curvatures[-1:]))
     root = root @ rotation
     reduced = Reduced(
         curvatures=jnp.maximum(curvatures, 0.0),
@@ -184,7 +229,7 @@ def _best_of_n_formula(mean, covariance, matrix, centre, truth, eigenvalues, noi
         quadratic=root.T @ (eigenvalues[:, None] * root),
         constant=jnp.sum(eigenvalues * (mean - truth) ** 2),
     )
-    return selected_risk(reduced, noise_std, num_candidates)
+    return jnp.where(valid, selected_risk(reduced, noise_std, num_candidates), jnp.nan)
 
 
 def _along_the_score(curvatures, slopes, noise_var, constant, linear, quadratic):
@@ -268,40 +313,37 @@ def _saddle_points(curvatures, slopes, noise_var):
 
 def _checked(candidates, verifier, truth, eigenvalues, num_candidates) -> tuple[Any, ...]:
     """The arguments of a selection's risk as arrays, once they have the right shapes and ranges."""
-    (dim,) = check_shape("candidates.mean", candidates.mean, (None,))
-    arrays = (
+    (dim,) = np.shape(truth)
+    arrays = []
+    for name, value, shape in (
         ("candidates.mean", candidates.mean, (dim,)),
         ("candidates.covariance", candidates.covariance, (dim, dim)),
         ("verifier.matrix", verifier.matrix, (dim, dim)),
         ("verifier.centre", verifier.centre, (dim,)),
-        ("truth", truth, (dim,)),
-        ("eigenvalues", eigenvalues, (dim,)),
-    )
-    for name, value, shape in arrays:
-        check_shape(name, value, shape)
-        check_real(name, value)
-        if len(shape) == 2:
-            _check_semi_definite(name, value)
-    check_real("eigenvalues", eigenvalues, minimum=0.0)
-    check_real("verifier.noise_std", verifier.noise_std, minimum=0.0)
-    check_count("num_candidates", num_candidates, minimum=1)
-    check_broadcast(**{"verifier.noise_std": verifier.noise_std, "num_candidates": num_candidates})
-    return *(value for _, value, _ in arrays), verifier.noise_std, num_candidates
+    ):
+        numbers = Real()(name, value)
+        check_shape(name, numbers, shape)
+        arrays.append(_check_semi_definite(name, numbers) if len(shape) == 2 else numbers)
+    noise_std = Real(0.0)("verifier.noise_std", verifier.noise_std)
+    check_broadcast(**{"verifier.noise_std": noise_std, "num_candidates": num_candidates})
+    return *arrays, truth, eigenvalues, noise_std, num_candidates
 
 
-def _check_semi_definite(name: str, value: Any) -> None:
-    if isinstance(value, jax.core.Tracer):
-        return
-    matrix = np.asarray(value, dtype=np.float64)
+def _check_semi_definite(name: str, matrix: Any) -> Any:
+    """``matrix``, checked to be symmetric and positive semi-definite; the formulas return NaN for a traced one that is not."""
+    if isinstance(matrix, jax.core.Tracer):
+        return matrix
     scale = np.abs(matrix).max(initial=0.0)
     if np.abs(matrix - matrix.T).max(initial=0.0) > 1e-6 * scale:
         raise ValueError(f"{name} must be symmetric, got entries that differ by {np.abs(matrix - matrix.T).max():g}")
     smallest = np.linalg.eigvalsh(matrix)[0]
     if smallest < -1e-6 * scale:
         raise ValueError(f"{name} must be positive semi-definite, got the eigenvalue {smallest:g}")
+    return matrix
 
 
 _CORE_DIMS = (1, 2, 2, 1, 1, 1)  # of the arrays before the noise and N, which broadcast
+_ROUNDING = 1e-5  # of a matrix in single precision, over its largest entry
 _BEND = 0.5  # of the contour to the left; below 1, so that a noise's Gaussian transform decays on it
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,22 +14,26 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from theory import resolvents
-from theory._evaluate import check_broadcast, check_count, check_real, evaluate
+from theory._arguments import Count, Real, check_below, checked
+from theory._evaluate import evaluate
+from theory._quadrature import chi_square_tail
 from theory.resolvents import check_spectrum
 
 _DOMAIN = (-10.0, 40.0)  # outside, the tail probability is 1 or below 1e-70 to double precision
 
 
+@checked(dim=Count(1), num_examples=Count(1), step_size=Real(0.0, open_ends=True))
 def divergence_probability(dim: ArrayLike, num_examples: ArrayLike, step_size: ArrayLike) -> np.ndarray | Array:
     r"""Probability that a context of isotropic Gaussian inputs makes gradient descent diverge.
 
         P(lambda_max(X^T X) > 2 n / eta) ~ 1 - F_1((2 n / eta - mu) / s),   r = sqrt(n - 1/2), q = sqrt(d - 1/2),
         mu = (r + q)^2,   s = (r + q)(1/r + 1/q)^{1/3}
 
-    with F_1 the Tracy-Widom law of real matrices. The error is O(min(n, d)^{-2/3}) in the bulk of the law, within 10 % for
-    probabilities from 0.01 to 0.1 at d >= 4, and grows in the far tail: where this predicts 1e-6, the exact probability is
-    2.6e-6 at (d, n) = (20, 40), 3.4e-6 at (20, 20), 9e-6 at (4, 8) and 0.3e-6 at (4, 1000). Arguments broadcast, plain or
-    traced.
+    with F_1 the Tracy-Widom law of real matrices. It is at least P(tr(X^T X) > 2 n min(n, d) / eta), a chi-squared law of n d
+    degrees, which is exact for one dimension or one example. The error is O(min(n, d)^{-2/3}) in the bulk of the law: for
+    probabilities from 0.01 to 0.1 and min(n, d) of at least 4, the exact one is 0.90 to 1.10 times this for n and d within a
+    factor of ten, and 0.80 to 1.10 times otherwise. The error grows in the far tail: where this predicts 1e-6, the exact
+    probability is 2.6e-6 at (d, n) = (20, 40), 9e-6 at (4, 8) and 0.4e-6 at (4, 400). Arguments broadcast, plain or traced.
 
     Args:
         dim: d >= 1.
@@ -47,13 +52,10 @@ def divergence_probability(dim: ArrayLike, num_examples: ArrayLike, step_size: A
         >>> round(float(divergence_probability(20, 40, 40 / 61)), 2)
         0.05
     """
-    check_count("dim", dim, minimum=1)
-    check_count("num_examples", num_examples, minimum=1)
-    check_real("step_size", step_size, minimum=0.0, open_ends=True)
-    check_broadcast(dim=dim, num_examples=num_examples, step_size=step_size)
     return evaluate(_divergence_formula, dim, num_examples, step_size, coefficients=_tail_coefficients())
 
 
+@checked(eigenvalues=Real(0.0, shape=("d",)), num_examples=Count(1), step_size=Real(0.0, open_ends=True))
 def divergence_probability_covariance(
     eigenvalues: ArrayLike, num_examples: ArrayLike, step_size: ArrayLike
 ) -> np.ndarray | Array:
@@ -83,14 +85,11 @@ def divergence_probability_covariance(
         >>> round(float(divergence_probability_covariance(spectrum, 100, 1.5)), 2)
         0.08
     """
-    check_spectrum(eigenvalues)
-    check_count("num_examples", num_examples, minimum=1)
-    check_real("step_size", step_size, minimum=0.0, open_ends=True)
-    check_broadcast(num_examples=num_examples, step_size=step_size)
-    arguments = (eigenvalues, num_examples, step_size)
+    arguments = (check_spectrum(eigenvalues), num_examples, step_size)
     return evaluate(_divergence_covariance_formula, *arguments, core_dims=(1,), coefficients=_tail_coefficients())
 
 
+@checked(dim=Count(1), num_examples=Count(1), probability=Real(1e-60, 1 - 1e-9))
 def largest_stable_step(dim: ArrayLike, num_examples: ArrayLike, probability: ArrayLike = 1e-6) -> np.ndarray | Array:
     """The step size at which a context diverges with the given probability, the inverse of :func:`divergence_probability`.
 
@@ -100,7 +99,7 @@ def largest_stable_step(dim: ArrayLike, num_examples: ArrayLike, probability: Ar
         probability: accepted probability of divergence, at least 1e-60 and at most 1 - 1e-9.
 
     Returns:
-        Step size eta > 0; infinite if the probability is not reached by any step (in very few dimensions).
+        Step size eta > 0.
 
     Raises:
         ValueError: an argument is out of range.
@@ -110,21 +109,18 @@ def largest_stable_step(dim: ArrayLike, num_examples: ArrayLike, probability: Ar
         >>> round(float(divergence_probability(20, 40, step)), 6)
         0.01
     """
-    check_count("dim", dim, minimum=1)
-    check_count("num_examples", num_examples, minimum=1)
-    check_real("probability", probability, minimum=1e-60, maximum=1 - 1e-9)
-    check_broadcast(dim=dim, num_examples=num_examples, probability=probability)
     return evaluate(_stable_step_formula, dim, num_examples, probability, coefficients=_tail_coefficients())
 
 
-def check_stable(step_size: ArrayLike, limit: ArrayLike) -> None:
-    """ValueError unless every known step size is below its limit, beyond which chains diverge in large dimension."""
-    if any(isinstance(value, jax.core.Tracer) for value in (step_size, limit)):
-        return
-    steps, limits = np.broadcast_arrays(step_size, limit)
-    if (steps >= limits).any():
-        worst = np.argmax(steps / limits)
-        raise ValueError(f"step_size must be below {limits.flat[worst]:.4g}, or chains diverge, got {steps.flat[worst]:g}")
+def edge_of_stability(dim: Any, num_examples: Any) -> Any:
+    """2 / (1 + sqrt(d / n))^2, the step size from which chains on isotropic inputs diverge in large dimension."""
+    return 2 / (1 + (dim / num_examples) ** 0.5) ** 2
+
+
+def check_stable(step_size: Any, edge: Any, remedy: str = "allow_divergence=True computes it all the same") -> Any:
+    """``step_size``, checked to be below the edge of stability; traced step sizes at or beyond the edge become NaN."""
+    remedy = f"; theory.largest_stable_step gives a safe one{', ' if remedy else ''}{remedy}"
+    return check_below("step_size", step_size, "the edge of stability", edge, strictly=True, remedy=remedy)
 
 
 def tracy_widom_tail(value: float) -> float:
@@ -170,8 +166,17 @@ def _centre_and_scale(dim: Array, num_examples: Array) -> tuple[Array, Array]:
 
 
 def _divergence_formula(dim, num_examples, step_size, *, coefficients):
+    return jnp.exp(_log_probability_above(2 * num_examples / step_size, dim, num_examples, coefficients))
+
+
+def _log_probability_above(level, dim, num_examples, coefficients):
+    """log P(lambda_max(X^T X) > level)."""
     centre, scale = _centre_and_scale(dim, num_examples)
-    return jnp.exp(jnp.minimum(_log_tail((2 * num_examples / step_size - centre) / scale, coefficients), 0.0))
+    tail = jnp.minimum(_log_tail((level - centre) / scale, coefficients), 0.0)
+    # The largest eigenvalue is at least the mean of those that are not zero, and equal to it if there is only one.
+    few, many = jnp.minimum(dim, num_examples), jnp.maximum(dim, num_examples)
+    mean_exceeds = jnp.log(jnp.maximum(chi_square_tail(few * many, few * level), 1e-300))
+    return jnp.where(few == 1, mean_exceeds, jnp.maximum(tail, mean_exceeds))
 
 
 def _divergence_covariance_formula(eigenvalues, num_examples, step_size, *, coefficients):
@@ -181,25 +186,30 @@ def _divergence_covariance_formula(eigenvalues, num_examples, step_size, *, coef
         return (1 + jnp.sum(ratio) / count) / root, jnp.cbrt(1 + jnp.sum(ratio**3) / count) / (root * count ** (2 / 3))
 
     edge, scale = jnp.vectorize(law)(num_examples)
-    return jnp.exp(jnp.minimum(_log_tail((2 / step_size - edge) / scale, coefficients), 0.0))
+    tail = jnp.exp(jnp.minimum(_log_tail((2 / step_size - edge) / scale, coefficients), 0.0))
+    # The largest eigenvalue is at least the mean square of the inputs in the direction of their largest variance.
+    level = 2 / (step_size * jnp.max(eigenvalues))
+    return jnp.maximum(tail, chi_square_tail(num_examples, num_examples * level))
 
 
 def _stable_step_formula(dim, num_examples, probability, *, coefficients):
-    target = jnp.log(probability)
+    dim, num_examples, target = jnp.broadcast_arrays(dim, num_examples, jnp.log(probability))
+
+    def excess(log_level):
+        return _log_probability_above(jnp.exp(log_level), dim, num_examples, coefficients) - target
 
     def halve(_, bracket):
         low, high = bracket
         middle = (low + high) / 2
-        above = _log_tail(middle, coefficients) > target
+        above = excess(middle) > 0
         return jnp.where(above, middle, low), jnp.where(above, high, middle)
 
-    bracket = tuple(jnp.full_like(target, end) for end in _DOMAIN)
-    low, _ = jax.lax.fori_loop(0, 60, halve, bracket)
-    # Newton steps from the fixed root carry its derivatives in the probability: two steps, up to the third.
-    quantile = jax.lax.stop_gradient(low)
-    for _ in range(2):
-        value, slope = jax.jvp(lambda point: _log_tail(point, coefficients), (quantile,), (jnp.ones_like(quantile),))
-        quantile = quantile - (value - target) / slope
     centre, scale = _centre_and_scale(dim, num_examples)
-    edge = centre + scale * quantile
-    return jnp.where(edge > 0, 2 * num_examples / jnp.where(edge > 0, edge, 1.0), jnp.inf)
+    bracket = jnp.full_like(target, -70.0), jnp.log(centre + _DOMAIN[1] * scale)
+    low, _ = jax.lax.fori_loop(0, 70, halve, bracket)
+    # Newton steps from the fixed root carry its derivatives: two steps, up to the third.
+    log_level = jax.lax.stop_gradient(low)
+    for _ in range(2):
+        value, slope = jax.jvp(excess, (log_level,), (jnp.ones_like(log_level),))
+        log_level = log_level - value / slope
+    return 2 * num_examples * jnp.exp(-log_level)

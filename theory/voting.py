@@ -16,12 +16,14 @@ from jax import Array
 from jax.scipy.special import gammaln
 from numpy.typing import ArrayLike
 
-from theory._evaluate import check_broadcast, check_count, check_probabilities, check_real, evaluate
+from theory._arguments import Count, Probabilities, Real, Size, checked
+from theory._evaluate import evaluate
 
 LARGEST_NUMBER = 10_000
 _TIE_NODES = 16  # ties of more than 32 answers are too rare to show
 
 
+@checked(accuracy=Real(0.0, 1.0), num_candidates=Count(1))
 def majority_accuracy(accuracy: ArrayLike, num_candidates: ArrayLike) -> np.ndarray | Array:
     r"""Probability that a majority of N independent votes is right, each being right with the same probability.
 
@@ -44,12 +46,10 @@ def majority_accuracy(accuracy: ArrayLike, num_candidates: ArrayLike) -> np.ndar
         >>> majority_accuracy(0.6, np.array([1, 2, 3])).round(9).tolist()
         [0.6, 0.6, 0.648]
     """
-    check_real("accuracy", accuracy, minimum=0.0, maximum=1.0)
-    check_count("num_candidates", num_candidates, minimum=1)
-    check_broadcast(accuracy=accuracy, num_candidates=num_candidates)
     return evaluate(majority, accuracy, num_candidates)
 
 
+@checked(probabilities=Probabilities(), num_candidates=Size(1, LARGEST_NUMBER))
 def plurality_accuracy(probabilities: ArrayLike, num_candidates: int) -> Any:
     r"""Probability that the most frequent of N independent answers is the correct one, ties broken uniformly at random.
 
@@ -74,11 +74,10 @@ def plurality_accuracy(probabilities: ArrayLike, num_candidates: int) -> Any:
         >>> round(float(plurality_accuracy([0.5, 0.3, 0.2], 3)), 9)  # 1/8 + 3/8 + 6 (0.5)(0.3)(0.2) / 3
         0.56
     """
-    probabilities = _check_answers(probabilities)
-    number = _check_number(num_candidates)
-    return evaluate(plurality, probabilities, core_dims=(1,), number=number)
+    return evaluate(plurality, _check_answers(probabilities), core_dims=(1,), number=num_candidates)
 
 
+@checked(probabilities=Probabilities(), num_candidates=Count(1))
 def plurality_error_bound(probabilities: ArrayLike, num_candidates: ArrayLike) -> np.ndarray | Array:
     r"""Upper bound on the error of the plurality of N answers, if the first answer is the most probable one.
 
@@ -100,11 +99,10 @@ def plurality_error_bound(probabilities: ArrayLike, num_candidates: ArrayLike) -
         >>> round(float(plurality_error_bound([0.7, 0.3], 100)), 6)
         0.000335
     """
-    probabilities = _check_answers(probabilities)
-    check_count("num_candidates", num_candidates, minimum=1)
-    return evaluate(_bound_formula, probabilities, num_candidates, core_dims=(1,))
+    return evaluate(_bound_formula, _check_answers(probabilities), num_candidates, core_dims=(1,))
 
 
+@checked(probabilities=Probabilities())
 def plurality_error_exponent(probabilities: ArrayLike) -> np.ndarray | Array:
     r"""Rate at which the error of the plurality of N answers falls, lim -log(1 - P_N) / N, if the first is the most probable.
 
@@ -206,22 +204,11 @@ def _exponent_formula(probabilities):
     return jnp.min(-jnp.log1p(-(gaps**2)))
 
 
-def _check_answers(probabilities: ArrayLike) -> ArrayLike:
-    """``probabilities`` of at least two answers, which sum to one."""
-    check_probabilities("probabilities", probabilities)
+def _check_answers(probabilities: Any) -> Any:
+    """``probabilities``, checked to list at least two answers."""
     if np.size(probabilities) < 2:
         raise ValueError(f"probabilities must list at least two answers, got {np.size(probabilities)}")
     return probabilities
-
-
-def _check_number(num_candidates: int) -> int:
-    """The number of candidates, which fixes the work and must be a plain integer."""
-    if isinstance(num_candidates, jax.core.Tracer) or np.ndim(num_candidates) != 0:
-        raise ValueError(f"num_candidates must be a plain integer, got {num_candidates!r}")
-    check_count("num_candidates", num_candidates, minimum=1)
-    if num_candidates > LARGEST_NUMBER:
-        raise ValueError(f"num_candidates must be at most {LARGEST_NUMBER}, got {num_candidates}")
-    return int(num_candidates)
 
 
 _FEW = 64.0  # votes needed, up to which the density's degree is one that the nodes integrate exactly

@@ -51,7 +51,7 @@ def test_right_and_wrong_answers_are_coverage():
     right = theory.best_answer_value([0.02, 0.98], [0.0, 1.0], [1.0, 0.0], numbers)
     np.testing.assert_allclose(right, theory.expected_pass_at_k(0.02, numbers), rtol=1e-12)
     np.testing.assert_allclose(right, 1 - 0.98**numbers, rtol=1e-12)
-    pool = theory.best_of_pool(np.arange(40) >= 3, np.arange(40) < 3, np.array([1, 5, 40]))
+    pool = theory.best_of_pool(1.0 * (np.arange(40) >= 3), 1.0 * (np.arange(40) < 3), np.array([1, 5, 40]))
     np.testing.assert_allclose(pool, theory.pass_at_k(40, 3, np.array([1, 5, 40])), rtol=1e-9)
     assert theory.expected_pass_at_k(1.0, 3) == 1
     assert theory.expected_pass_at_k(1e-18, 4) == pytest.approx(4e-18)

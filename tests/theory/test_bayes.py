@@ -12,6 +12,7 @@ from scipy import integrate, special, stats
 import theory
 from tests.errors import assert_named
 from tests.statistics import agrees
+from theory.spectrum import spectral_rule
 
 
 def by_quadrature(function):
@@ -85,6 +86,43 @@ def test_votes_of_posterior_samples_by_quadrature():
     for number in (10_001, 1_000_001):
         excess = theory.posterior_vote_error(q, number) - stats.norm.sf(np.sqrt(q))
         assert excess == pytest.approx(np.exp(-q / 2) / (2 * np.sqrt(2 * np.pi * q) * number), rel=1e-3)
+
+
+@pytest.mark.parametrize("precision", [40.0, 80.0, 120.0])
+def test_votes_of_sure_posteriors_by_quadrature(precision):
+    """One sample errs with half of the mean square error, E sech^2 of the half log-odds; the integrand peaks at their zero."""
+    root = np.sqrt(precision)
+
+    def integrand(z):
+        odds = precision + root * (z - root)  # around the zero of the half log-odds
+        log_density = -((z - root) ** 2) / 2 - np.log(2 * np.pi) / 2
+        return np.exp(log_density - 2 * np.logaddexp(odds, -odds)) * 2
+
+    expected = integrate.quad(integrand, -20, 20, points=[-1, 0, 1], epsabs=0, epsrel=1e-10, limit=400)[0]
+    assert theory.posterior_vote_error(precision, 1) == pytest.approx(expected, rel=1e-7)
+
+
+def test_the_gaussian_limit_is_that_of_drawn_contexts_or_warns():
+    for dim, num_examples, noise in ((20, 20, 0.1), (20, 30, 0.01), (4, 5, 0.5), (8, 9, 0.2), (6, 18, 0.1), (40, 20, 0.1)):
+        exact = theory.expected_ridge_risk(dim, num_examples, label_noise_std=noise)
+        found = theory.gaussian_bayes_risk(dim, num_examples, label_noise_std=noise)  # a warning would be an error here
+        assert abs(found - exact.mean) < 4 * exact.standard_error + 0.01 * exact.mean
+        assert abs(1.05 * found - exact.mean) > 4 * exact.standard_error + 0.01 * exact.mean
+    for dim, num_examples, noise in ((20, 20, 0.01), (200, 201, 0.001), (20, 20, 1e-6), (10, 12, 0.05), (4, 6, 0.1)):
+        with pytest.warns(theory.ExpansionWarning, match="expected_ridge_risk"):
+            theory.gaussian_bayes_risk(dim, num_examples, label_noise_std=noise)
+
+
+def test_the_gaussian_limit_is_the_average_over_the_spectrum():
+    for dim, num_examples in ((20, 40), (16, 16), (30, 20), (4, 9)):
+        with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
+            rule = spectral_rule(jnp.asarray(float(dim)), jnp.asarray(float(num_examples)))
+            nodes, weights = np.asarray(rule.nodes), np.asarray(rule.leading + rule.correction + rule.next_order)
+        for noise in (0.5, 1.0, 5.0):
+            ridge = noise**2 * dim / num_examples
+            expected = ridge * np.sum(weights / (nodes + ridge))
+            found = theory.gaussian_bayes_risk(dim, num_examples, label_noise_std=noise)
+            assert found == pytest.approx(expected, rel=1e-7)
 
 
 @pytest.mark.parametrize(("dim", "num_examples"), [(20, 40), (16, 16), (30, 20)])

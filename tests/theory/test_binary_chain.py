@@ -10,6 +10,7 @@ from scipy import stats
 
 import theory
 from tests.errors import assert_named
+from tests.statistics import agrees
 
 
 class Case(NamedTuple):
@@ -66,7 +67,7 @@ def simulated(case, dim, tasks, rng, steps=STEPS, votes=VOTES, noise_at_the_end=
     return np.array(bits), np.array(voted)
 
 
-def extrapolated(case, rng, tasks=60, **options):
+def extrapolated(case, rng, tasks=80, **options):
     """Errors in infinite dimension from two dimensions, d = 150 and 450, and their errors: the 1/d term is removed."""
     small, large = (simulated(case, dim, tasks, rng, **options) for dim in (150, 450))
     found = []
@@ -152,6 +153,38 @@ def test_many_votes_cannot_beat_the_context():
     assert theory.sampled_end_error(**{**given, "inverse_temperature": 0.0}) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("link", ["logistic", "clipped_linear"])
+def test_a_tie_is_a_sample_of_the_prior(link):
+    """Without a step the state is the prior's mean, where the clipped link rounds; the logistic link rounds at zero."""
+    still = {"num_steps": 0, "step_size": 0.4, "label_noise_std": 1.0, "decoding_noise_std": 0.0, "prob_high": 0.3}
+    for low, high in ((-1.0, 1.0), (2.0, 2.5), (0.1, 0.4)):
+        error = theory.sampled_end_error(
+            8, 16, **still, inverse_temperature=np.inf, link=link, low=low, high=high, num_candidates=1
+        )
+        assert error == pytest.approx(0.42 if link == "clipped_linear" else 0.3, abs=1e-12)
+        law = theory.answer_law(
+            np.eye(2),
+            [0.0, 0.0],
+            num_steps=1,
+            step_size=0.0,
+            inverse_temperature=np.inf,
+            link=link,
+            low=low,
+            high=high,
+            prob_high=0.3,
+        )
+        expected = [0.49, 0.21, 0.21, 0.09] if link == "clipped_linear" else [1.0, 0.0, 0.0, 0.0]
+        np.testing.assert_allclose(law.probabilities, expected, atol=1e-12)
+
+
+def test_small_groups_have_no_bias():
+    """Greedy chains, whose bias of order parameters was twice their error; 0.00313 is the limit of large groups."""
+    chain = {"num_steps": 8, "step_size": 1.0, "label_noise_std": 0.5 * np.sqrt(1000.0), "inverse_temperature": np.inf}
+    runs = [theory.sampled_chain(1000, 2000, **chain, num_coordinates=20_000, seed=seed).bit_error[-1] for seed in range(8)]
+    assert agrees(runs, 0.00313)
+    assert not agrees(runs, 0.00622)
+
+
 def test_the_standard_error_is_that_of_repeated_runs():
     given = {**setting(CASES["few examples"]), "num_steps": 3, "num_coordinates": 3200}
     runs = [theory.sampled_chain(**given, seed=seed) for seed in range(40)]
@@ -205,7 +238,7 @@ BAD = [
     (theory.sampled_chain, {**CHAIN, "num_candidates": ()}, "num_candidates", "0"),
     (theory.sampled_chain, {**CHAIN, "num_candidates": (0,)}, "num_candidates", "0"),
     (theory.sampled_chain, {**CHAIN, "num_candidates": (2.7,)}, "num_candidates", "2.7"),
-    (theory.sampled_chain, {**CHAIN, "num_steps": [1, 2]}, "num_steps", "(2,)"),
+    (theory.sampled_chain, {**CHAIN, "num_steps": [1, 2]}, "num_steps", "[1, 2]"),
     (theory.sampled_chain, {**CHAIN, "num_coordinates": 10}, "num_coordinates", "10"),
     (theory.sampled_chain, {**CHAIN, "num_steps": -1}, "num_steps", "-1"),
     (theory.sampled_end_error, {**END, "decoding_noise_std": -0.1}, "decoding_noise_std", "-0.1"),

@@ -74,7 +74,7 @@ def test_expected_risk_has_the_known_values():
     assert risk.decoding_noise / 20 == pytest.approx(2.521658, abs=5e-7)
 
 
-@pytest.mark.parametrize("sizes", [(20, 40), (12, 5), (6, 6)])
+@pytest.mark.parametrize("sizes", [(20, 40), (12, 5), (6, 6), (2, 1)])
 def test_one_and_two_steps_are_exact_wishart_moments(sizes):
     dim, n = sizes
     m1, m2 = 1.0, (n + dim + 1) / n
@@ -84,22 +84,14 @@ def test_one_and_two_steps_are_exact_wishart_moments(sizes):
     one = theory.expected_risk(dim, n, num_steps=1, **noise)
     expected = (dim * (1 - 2 * eta * m1 + eta**2 * m2), sigma**2 * dim / n * eta**2 * m1, tau**2 * dim)
     np.testing.assert_allclose(one, expected, rtol=1e-9)
-    np.testing.assert_allclose(theory.expected_risk_next_order(dim, n, num_steps=1, **noise), 0, atol=1e-8)
-    # Two steps: x (2 eta - eta^2 x)^2 and 1 + (1 - eta x)^2; the third moment needs the next order.
-    two = [
-        sum(pair)
-        for pair in zip(
-            theory.expected_risk(dim, n, num_steps=2, **noise),
-            theory.expected_risk_next_order(dim, n, num_steps=2, **noise),
-            strict=True,
-        )
-    ]
+    np.testing.assert_array_equal(theory.expected_risk_next_order(dim, n, num_steps=np.array([1, 2]), **noise), 0)
+    two = theory.expected_risk(dim, n, num_steps=2, **noise)  # x (2 eta - eta^2 x)^2 and 1 + (1 - eta x)^2
     m4 = n**3 + 6 * n**2 * dim + 6 * n * dim**2 + dim**3 + 6 * n**2 + 17 * n * dim + 6 * dim**2 + 21 * (n + dim)
     bias = dim * (1 - 4 * eta * m1 + 6 * eta**2 * m2 - 4 * eta**3 * m3 + eta**4 * (m4 + 20) / n**3)
     label = sigma**2 * dim / n * (4 * eta**2 * m1 - 4 * eta**3 * m2 + eta**4 * m3)
     decoding = tau**2 * dim * (2 - 2 * eta * m1 + eta**2 * m2)
-    np.testing.assert_allclose(two[1:], [label, decoding], rtol=1e-7)
-    assert bias - two[0] == pytest.approx(dim * eta**4 * 20 / n**3, rel=1e-3)  # of the order after the next, all of it
+    np.testing.assert_allclose(two, [bias, label, decoding], rtol=1e-7)
+    assert abs(two[0] / (bias - dim * eta**4 * 20 / n**3) - 1) > 1e-6  # without the order after the next
 
 
 def independent_expected_risk(dim, n, *, num_steps, step_size, label_noise_std, decoding_noise_std, num_candidates):
@@ -177,8 +169,43 @@ def test_strict_promotion_of_the_session_is_no_hindrance():
     np.testing.assert_array_equal(strict, theory.expected_risk(20, 40, **CHAIN))
 
 
+def test_steps_beyond_the_edge_of_stability_are_refused():
+    wild = {**CHAIN, "step_size": 0.9}
+    with pytest.raises(
+        ValueError, match=r"step_size must be below the edge of stability = 0.6863, got 0.9; .*largest_stable_step"
+    ):
+        theory.expected_risk(20, 40, **wild)
+    with pytest.raises(
+        ValueError, match=r"step_size must be below the edge of stability = 0.6863, got 0.9; .*largest_stable_step"
+    ):
+        theory.expected_risk_covariance(np.ones(20), 40, **wild)
+    asked = theory.expected_risk(20, 40, **wild, allow_divergence=True)
+    assert asked.total > theory.expected_risk(20, 40, **{**CHAIN, "step_size": 0.68}).total
+    orders = theory.expected_risk_covariance, theory.expected_risk_covariance_next_order
+    same = sum(order(np.ones(20), 40, **wild, allow_divergence=True).total for order in orders)
+    assert same == pytest.approx(asked.total, rel=1e-8)
+    assert np.isnan(jax.jit(lambda step: theory.expected_risk(20, 40, **{**CHAIN, "step_size": step}).total)(0.9))
+
+
+def test_calls_outside_the_regime_of_the_expansion_warn():
+    quiet = {"label_noise_std": 0.0, "decoding_noise_std": 0.0}
+    long = {"num_steps": 500, "step_size": 0.3182, **quiet}
+    fast = {"num_steps": 10, "step_size": theory.largest_stable_step(16, 299), **quiet}
+    for call in (
+        lambda: theory.expected_risk(8, 12, **long),
+        lambda: theory.expected_risk(16, 299, **fast),
+        lambda: theory.expected_risk_covariance(np.ones(8), 12, **long),
+        lambda: theory.expected_risk_covariance(np.ones(16), 299, **fast),
+    ):
+        with pytest.warns(theory.ExpansionWarning, match="beyond the expansion's regime"):
+            call()
+    # No warning, which would be an error here.
+    theory.expected_risk(8, 12, **{**long, "num_steps": 10})
+    theory.expected_risk_covariance(np.ones(16), 299, **{**fast, "step_size": 0.5})
+
+
 def test_what_overflows_is_infinite_and_not_nan():
-    wild = {**CHAIN, "step_size": 3.0, "num_steps": 200}
+    wild = {**CHAIN, "step_size": 3.0, "num_steps": 200, "allow_divergence": True}
     assert all(term == np.inf for term in theory.expected_risk(20, 40, **wild))
     quiet = theory.expected_risk(20, 40, **{**wild, "decoding_noise_std": 0.0})
     assert quiet.decoding_noise == 0.0

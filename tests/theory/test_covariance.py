@@ -39,7 +39,7 @@ def of_contexts(eigenvalues, prior, num_examples, steps, step, repeats, rng):
 
 @pytest.mark.parametrize(("dim", "num_examples"), [(20, 40), (20, 20), (40, 20), (7, 1000)])
 def test_isotropic_inputs_have_the_isotropic_expansion(dim, num_examples):
-    ones, steps = np.full(dim, 1.0), np.array([0, 1, 2, 10, 100, 1000])
+    ones, steps = np.full(dim, 1.0), np.array([0, 1, 3, 10, 100, 1000])
     chain = {**NOISES, "num_steps": steps, "step_size": 0.8 * 2 / theory.spectral_edge(ones, num_examples), "num_candidates": 3}
     leading = theory.expected_risk_covariance(ones, num_examples, **chain)
     further = theory.expected_risk_covariance_next_order(ones, num_examples, **chain)

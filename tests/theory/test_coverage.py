@@ -36,6 +36,20 @@ def test_beta_coverage_by_quadrature(a, b, k):
     assert theory.beta_pass_at_k(a, b, k) == pytest.approx(1 - missed, rel=1e-7)
 
 
+@pytest.mark.parametrize(("a", "b", "k"), [(1, 10**10, 3), (1, 10**8, 3), (7, 2, 40), (1000, 5, 2), (3, 10**12, 1)])
+def test_beta_coverage_is_a_product_of_fractions(a, b, k):
+    missed = Fraction(1)
+    for index in range(k):
+        missed *= Fraction(b + index, a + b + index)
+    assert theory.beta_pass_at_k(a, b, k) == pytest.approx(float(1 - missed), rel=1e-12)
+
+
+def test_beta_coverage_of_many_samples_is_its_power_law():
+    for a, b in ((0.3, 2.0), (0.1, 0.5)):
+        missed = np.exp(special.gammaln(a + b) - special.gammaln(b)) * 1e15**-a  # relative corrections of order 1e-15
+        assert 1 - theory.beta_pass_at_k(a, b, 1e15) == pytest.approx(missed, rel=1e-10)
+
+
 def test_beta_coverage_has_a_power_law():
     a, b, k = 0.4, 3.0, 1e6
     law = special.gamma(a + b) / special.gamma(b) * k**-a

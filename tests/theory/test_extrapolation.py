@@ -190,7 +190,7 @@ def further(**change):
 
 
 BAD = [
-    (lambda: call(risks=RISKS[:3]), "risks", "3"),
+    (lambda: call(risks=RISKS[:3], num_steps=[1, 2, 3], num_candidates=1), "risks", "3"),
     (lambda: call(risks=[[0.5]]), "risks", "(1, 1)"),
     (lambda: call(risks=[0.5, 0.4, -0.3, 0.3]), "risks", "-0.3"),
     (lambda: call(covariance=[1e-4] * 3), "covariance", "(3,)"),
@@ -198,7 +198,7 @@ BAD = [
     (lambda: call(covariance=np.eye(4) + np.eye(4, k=1)), "covariance", "transpose"),
     (lambda: call(covariance=np.eye(4) - 2 * np.eye(4)[::-1]), "covariance", "-1"),
     (lambda: call(dim=0), "dim", "0"),
-    (lambda: call(num_examples=[8, 8]), "num_examples", "(2,)"),
+    (lambda: call(num_examples=[8, 8]), "num_examples", "[8, 8]"),
     (lambda: call(num_steps=[1, 2, 3]), "num_steps", "(3,)"),
     (lambda: call(num_steps=[1, 2, 3, -1]), "num_steps", "-1"),
     (lambda: call(num_candidates=[1, 2]), "num_candidates", "(2,)"),

@@ -59,7 +59,7 @@ def posterior(inputs, targets, noise, low, high, rho):
 def test_binary_limits_are_those_of_simulated_decoders(rng):
     """Bits of the posterior's more probable values, votes of its samples and its code length, on tasks that NumPy draws."""
     dim, num_examples, noise, low, high, rho = 3, 4, 1.5, 0.0, 2.0, 0.2
-    errors, votes, lengths = [], [], []
+    errors, votes, lengths, risks = [], [], [], []
     for _ in range(4000):
         bits = rng.random(dim) < rho
         inputs = rng.normal(size=(num_examples, dim))
@@ -69,13 +69,16 @@ def test_binary_limits_are_those_of_simulated_decoders(rng):
         samples = rng.random((5, dim)) < chance
         votes.append([np.mean(samples[0] != bits), np.mean((samples.sum(axis=0) > 2) != bits)])
         lengths.append(-np.mean(np.log(np.where(bits, chance, 1 - chance))))
+        risks.append(np.sum((high - low) ** 2 * (chance - bits) ** 2))
     values = {"low": low, "high": high, "prob_high": rho}
     found = theory.expected_binary_bayes(dim, num_examples, label_noise_std=noise, num_candidates=(1, 5), **values)
     assert agrees(errors, found.bit_error)
     assert agrees(votes, found.vote_error)
     assert agrees(lengths, found.cross_entropy)
+    assert agrees(risks, found.excess_risk)
     unaware = theory.expected_binary_bayes(dim, num_examples, label_noise_std=noise, num_candidates=(1, 5), low=low, high=high)
     assert not agrees(lengths, unaware.cross_entropy)
+    assert not agrees(risks, unaware.excess_risk)
     assert not agrees(votes, theory.Estimate(found.vote_error.mean[[1, 0]], found.vote_error.standard_error))
 
 

@@ -31,6 +31,17 @@ def test_many_scalar_candidates_follow_the_inverse_square():
         assert abs(limits[1] - np.exp(offset**2)) < abs(limits[0] - np.exp(offset**2))
 
 
+def test_huge_numbers_of_candidates_keep_their_digits():
+    """Near zero the density is flat to one part in N, where the integral is 2 / ((2 f)^2 (N + 1) (N + 2))."""
+    for number in (10**8, 10**9, 2**31 - 1):
+        for offset in (0.0, 0.5, 3.0):
+            density = np.exp(-(offset**2) / 2) / np.sqrt(2 * np.pi)
+            limit = 2 / ((2 * density) ** 2 * (number + 1) * (number + 2))
+            # The density's curvature adds a relative (offset^2 - 1) / (density N)^2 / 2, which is negligible here.
+            assert theory.scalar_best_of_n(offset, number) == pytest.approx(limit, rel=1e-9, abs=0)
+            assert theory.scalar_best_of_n(offset, number) != pytest.approx(limit * (1 + 3e-9), rel=1e-9, abs=0)
+
+
 def test_largest_of_normals():
     known = [0.0, 1 / np.pi**0.5, 1.5 / np.pi**0.5, 1.0293753730, 1.1629644736]
     np.testing.assert_allclose(theory.expected_maximum_normal(np.arange(1, 6)), known, atol=1e-9)

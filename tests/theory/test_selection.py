@@ -214,6 +214,25 @@ def test_gaussian_form_errs_as_documented(rng):
         np.testing.assert_allclose(np.array(documented, float), found, rtol=tolerance, atol=6e-4)
 
 
+@pytest.mark.parametrize("scale", [1e-150, 1e-20, 1e100])
+@pytest.mark.parametrize("risk", [theory.best_of_n_risk, theory.best_of_n_risk_gaussian])
+def test_units_change_nothing(risk, scale, rng):
+    root, matrix = rng.normal(size=(3, 3)), np.diag([1.0, 2.0, 0.5])
+    mean, centre = rng.normal(size=(2, 3))
+    truth = centre + 0.1
+
+    def of(size, unit):
+        """Candidates in other units, and a score in other units."""
+        candidates = Gaussian(mean * size**0.5, root @ root.T * size)
+        verifier = Quadratic(matrix * unit, centre * size**0.5, 0.3 * unit * size)
+        return risk(candidates, verifier, truth * size**0.5, np.ones(3), np.array([1, 8])) / size
+
+    expected = of(1.0, 1.0)
+    np.testing.assert_allclose(of(scale, 1.0), expected, rtol=1e-6)
+    np.testing.assert_allclose(of(1.0, scale), expected, rtol=1e-6)
+    assert expected[1] < 0.99 * expected[0]
+
+
 def test_gaussian_form_without_a_choice_is_the_mean_risk():
     def risk(scale):
         blind = Quadratic(scale * np.eye(3), np.ones(3))

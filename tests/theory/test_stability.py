@@ -1,8 +1,10 @@
 """Tracy-Widom tails against published values, and the divergence probability against simulated Wishart matrices."""
 
+import functools
+
 import numpy as np
 import pytest
-from scipy import integrate, special
+from scipy import integrate, special, stats
 
 import theory
 from tests.errors import assert_named
@@ -52,16 +54,6 @@ def largest_eigenvalues(dim, num_examples, repeats, rng):
     return np.linalg.eigvalsh(matrix @ matrix.transpose(0, 2, 1))[:, -1] / num_examples
 
 
-@pytest.mark.parametrize("sizes", [(20, 40), (40, 20), (10, 80), (4, 8)])
-@pytest.mark.parametrize("probability", [0.1, 0.01])
-def test_divergence_probability_is_the_simulated_one(sizes, probability, rng):
-    largest = largest_eigenvalues(*sizes, 100_000, rng)
-    simulated = np.mean(largest > 2 / theory.largest_stable_step(*sizes, probability=probability))
-    error = 4 * np.sqrt(probability / len(largest))
-    assert abs(simulated - probability) < error + 0.1 * probability  # the stated error
-    assert abs(simulated - 1.5 * probability) > error + 0.1 * probability
-
-
 def exact_far_tail(dim, num_examples, step_size):
     """P(lambda_max > 2 / eta) up to its own square: the mean number of eigenvalues beyond.
 
@@ -79,13 +71,6 @@ def exact_far_tail(dim, num_examples, step_size):
 
     edge = 2 * num_examples / step_size
     return integrate.quad(density, edge, edge + 40 * np.sqrt(n) + 80, epsrel=1e-8, limit=400)[0]
-
-
-def test_exact_tail_is_the_simulated_one(rng):
-    step = theory.largest_stable_step(10, 30, probability=1e-3)
-    count = np.sum(largest_eigenvalues(10, 30, 200_000, rng) > 2 / step)
-    expected = 200_000 * exact_far_tail(10, 30, step)
-    assert abs(count - expected) < 4 * np.sqrt(expected)
 
 
 @pytest.mark.parametrize(("sizes", "stated"), [((20, 40), 2.6), ((20, 20), 3.4), ((4, 8), 9.0), ((4, 1000), 0.27)])
@@ -113,9 +98,93 @@ def test_stable_step_tends_to_the_edge_of_the_spectrum():
     assert steps[-1] == pytest.approx(edge, rel=1e-3)
 
 
-def test_a_step_that_nothing_reaches_is_infinite():
-    assert theory.largest_stable_step(1, 1, probability=0.999) == np.inf
-    assert np.all(theory.largest_stable_step(np.array([4, 20]), 40, probability=0.999) > 0)
+@functools.cache
+def cumulative_rule(size):
+    """Gauss-Legendre nodes and weights on (-1, 1), and the matrix that integrates from -1 to each node."""
+    nodes, weights = np.polynomial.legendre.leggauss(size)
+    values = np.polynomial.legendre.legvander(nodes, size)
+    to_series = (values[:, :size] * weights[:, None]).T * (np.arange(size) + 0.5)[:, None]
+    below = np.hstack([1 + nodes[:, None], (values[:, 2:] - values[:, : size - 1]) / (2 * np.arange(1, size) + 1)])
+    return nodes, weights, below @ to_series
+
+
+def exact_probability(dim, num_examples, level):
+    """P(lambda_max(X^T X) > level) for an (n, d) matrix of standard normals, as a ratio of Pfaffians.
+
+    With x = u^2, the density of the eigenvalues is prod |x_i - x_j| prod w(u_i), whose integral over u < end is the Pfaffian of
+    the skew products of its Laguerre functions (de Bruijn 1955); an odd number of them has a border of single integrals.
+    """
+    few, excess = min(dim, num_examples), abs(num_examples - dim)
+    order = np.arange(few)
+    nodes, weights, below = cumulative_rule(150)
+    # Singular values lie within a few units of these ends.
+    start = max(0.0, abs(dim**0.5 - num_examples**0.5) - 9)
+    log_norm = (special.gammaln(order + 1) - special.gammaln(order + excess + 1))[:, None] / 2
+
+    def log_pfaffian(end):
+        half = (end - start) / 2
+        u = start + half * (nodes + 1)
+        functions = special.eval_genlaguerre(order[:, None], excess, u**2) * np.exp(log_norm + excess * np.log(u) - u**2 / 2)
+        integrals = functions @ (half * below).T  # from the start to each node
+        ordered = (integrals * weights * half) @ functions.T
+        matrix = ordered - ordered.T
+        if few % 2:
+            border = (functions @ weights * half)[:, None]
+            matrix = np.block([[matrix, border], [-border.T, np.zeros((1, 1))]])
+        return np.linalg.slogdet(matrix)[1] / 2
+
+    return -np.expm1(log_pfaffian(level**0.5) - log_pfaffian(dim**0.5 + num_examples**0.5 + 9))
+
+
+def test_the_exact_probability_is_the_simulated_one(rng):
+    for dim, num_examples in ((3, 5), (4, 8), (20, 40)):
+        largest = num_examples * largest_eigenvalues(dim, num_examples, 20_000, rng)
+        level = np.quantile(largest, 0.9)
+        assert exact_probability(dim, num_examples, level) == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 20_000))
+    assert exact_probability(1, 7, 12.0) == pytest.approx(stats.chi2.sf(12.0, 7), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "low", "high"),
+    [
+        *((sizes, 0.9, 1.1) for sizes in ((4, 4), (4, 8), (4, 40), (8, 16), (20, 40), (40, 20))),
+        *((sizes, 0.8, 1.1) for sizes in ((4, 400), (5, 5000), (8, 200))),
+    ],
+)
+def test_divergence_probability_has_the_stated_error(sizes, low, high):
+    for probability in (0.01, 0.03, 0.1):
+        step = theory.largest_stable_step(*sizes, probability)
+        assert low < exact_probability(*sizes, 2 * sizes[1] / step) / probability < high
+
+
+def test_the_far_tail_is_the_mean_number_of_eigenvalues_beyond():
+    for sizes in ((10, 30), (4, 8)):
+        step = theory.largest_stable_step(*sizes, 1e-4)
+        exact = exact_probability(*sizes, 2 * sizes[1] / step)
+        assert exact_far_tail(*sizes, step) == pytest.approx(exact, rel=10 * exact)
+
+
+def test_the_stated_error_can_be_exceeded():
+    step = theory.largest_stable_step(4, 400, 0.01)
+    assert exact_probability(4, 400, 800 / step) / 0.01 < 0.9
+
+
+def test_one_dimension_and_one_example_are_exact():
+    for sizes, degrees in (((1, 100), 100), ((100, 1), 100), ((1, 1), 1)):
+        for step in (0.5, 1.6, 1e12):
+            exact = stats.chi2.sf(2 * sizes[1] / step, degrees)
+            assert theory.divergence_probability(*sizes, step) == pytest.approx(exact, rel=1e-8)
+        step = theory.largest_stable_step(*sizes, 0.01)
+        assert stats.chi2.sf(2 * sizes[1] / step, degrees) == pytest.approx(0.01, rel=1e-8)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (2, 2), (4, 8), (20, 40)])
+def test_every_context_diverges_for_huge_steps(sizes):
+    assert theory.divergence_probability(*sizes, 1e30) == pytest.approx(1.0, abs=1e-9)
+    eigenvalues = np.linspace(0.5, 2.0, sizes[0])
+    assert theory.divergence_probability_covariance(eigenvalues, sizes[1], 1e30) == pytest.approx(1.0, abs=1e-9)
+    step = theory.largest_stable_step(*sizes, 1 - 1e-9)
+    assert theory.divergence_probability(*sizes, step) == pytest.approx(1 - 1e-9, abs=1e-12)
 
 
 def test_probability_is_one_or_zero_far_from_the_edge():

@@ -1,0 +1,308 @@
+"""One contract of every public function: any subset of its arguments may be traced, and bad arguments never pass silently."""
+
+import decimal
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import theory
+from theory import _arguments
+
+RNG = np.random.default_rng(0)
+# A valid value of every argument by its name. A new function is covered as soon as its arguments have one here.
+VALUES = {
+    "a": 1.5,
+    "accuracy": 0.6,
+    "allow_divergence": False,
+    "alpha": 2.0,
+    "b": 2.5,
+    "budget": 8,
+    "candidates": theory.Gaussian(0.1 * np.ones(3), np.diag([1.0, 0.5, 0.2])),
+    "choosers": (theory.MajorityVote(), theory.ContextLoss()),
+    "covariance": 1e-6 * np.ones(6),
+    "decoding_noise_std": 0.1,
+    "dim": 4,
+    "eigenvalues": np.array([1.0, 0.5, 2.0]),
+    "false_positive_rates": np.array([0.0, 0.1, 1.0]),
+    "fit": theory.ChainFit(20, 40, 0.4, 0.5, 0.1, 0.05, 1e-6 * np.eye(4), 0.0, 0),
+    "gaussian": False,
+    "high": 1.0,
+    "inputs": RNG.normal(size=(6, 3)),
+    "inverse_temperature": 1.5,
+    "k": 2,
+    "kappa": 1.5,
+    "label_noise_std": 0.4,
+    "level": 0.9,
+    "link": "logistic",
+    "low": -1.0,
+    "measure": "bit_error",
+    "memory": True,
+    "noise": 0.1,
+    "num": 5,
+    "num_candidates": 4,
+    "num_contexts": 8,
+    "num_coordinates": 160,
+    "num_correct": 1,
+    "num_examples": 8,
+    "num_samples": 4,
+    "num_steps": 3,
+    "offset": 0.3,
+    "precision": 1.2,
+    "prior_variances": 0.3,
+    "prob_high": 0.4,
+    "probabilities": np.array([0.5, 0.3, 0.2]),
+    "probability": 0.01,
+    "reward_offset": 0.2,
+    "risks": np.array([0.9, 0.85, 0.7, 0.65, 0.6, 0.5]),
+    "scores": np.array([0.3, -1.0, 2.0]),
+    "seed": 0,
+    "signal_var": 0.3,
+    "step_size": 0.2,
+    "targets": RNG.normal(size=6),
+    "tau": 2.0,
+    "temperature": 0.5,
+    "test_eigenvalues": np.array([1.5, 0.5, 1.0]),
+    "test_examples": 5,
+    "test_label_noise_std": 0.2,
+    "true_positive_rates": np.array([0.0, 0.6, 1.0]),
+    "truth": np.array([0.2, -0.1, 0.4]),
+    "truth_offset": 0.4,
+    "tune": (),
+    "values": np.array([1.0, 0.0, 0.5]),
+    "verifier": theory.Oracle(0.1),
+}
+QUADRATIC = theory.Quadratic(np.diag([1.0, 2.0, 0.5]), np.zeros(3), 0.3)
+OWN_VALUES = {
+    "best_of_n_risk": {"verifier": QUADRATIC},
+    "best_of_n_risk_gaussian": {"verifier": QUADRATIC},
+    "fit_chain": {"num_steps": np.array([1, 1, 2, 2, 4, 4]), "num_candidates": np.array([1, 4, 1, 4, 1, 4])},
+    "best_of_pool": {"num_candidates": 2},
+}
+HOST_ONLY = ("best_allocation", "extrapolated_risk", "fit_chain")
+PUBLIC = {name: getattr(theory, name) for name in theory.__all__ if inspect.isfunction(getattr(theory, name))}
+TRACEABLE = [name for name in PUBLIC if name not in HOST_ONLY and hasattr(PUBLIC[name], "domains")]
+TREES = (theory.Gaussian, theory.Quadratic, theory.Oracle)  # arguments whose fields may be traced
+
+
+def arguments_of(name):
+    own = {**VALUES, **OWN_VALUES.get(name, {})}
+    return {parameter: own[parameter] for parameter in inspect.signature(PUBLIC[name]).parameters}
+
+
+def traceable_arguments(name):
+    """The arguments that may be traced, as trees of float32 arrays."""
+    domains, values = PUBLIC[name].domains, arguments_of(name)
+    numbers = _arguments.Real | _arguments.Count | _arguments.Probabilities
+    return {
+        parameter: jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), value)
+        for parameter, value in values.items()
+        if isinstance(domains.get(parameter), numbers) or isinstance(value, TREES)
+    }
+
+
+def outside(domain, value):
+    """Numbers of the value's shape that are outside the domain, one entry of them for an array."""
+
+    def with_first(entry):
+        changed = np.array(value, np.float32)
+        changed.flat[0] = entry
+        return changed
+
+    yield with_first(np.nan)
+    if isinstance(domain, _arguments.Probabilities):
+        yield with_first(0.9)
+        return
+    if isinstance(domain, _arguments.Count):
+        yield with_first(domain.minimum - 1)
+        yield with_first(domain.minimum + 0.5)
+        return
+    if not domain.infinite:
+        yield with_first(np.inf)
+    if np.isfinite(domain.minimum):
+        yield with_first(domain.minimum - 0.5)
+        if domain.open_ends:
+            yield with_first(domain.minimum)
+    if np.isfinite(domain.maximum):
+        yield with_first(domain.maximum + 0.5)
+
+
+# Values that are each in their own domain, and not together.
+TOGETHER = {
+    "pass_at_k": [{"num_correct": 5}, {"k": 5}],
+    "best_of_pool": [{"num_candidates": 4}],
+    "ridgeless_icl_risk": [{"tau": 1.0}],
+    "expected_risk": [{"step_size": 0.7}],
+    "expected_risk_next_order": [{"step_size": 0.7}],
+    "expected_risk_covariance": [{"step_size": 0.7}, {"eigenvalues": np.zeros(3)}],
+    "spectral_edge": [{"eigenvalues": np.zeros(3)}],
+    "roc_accuracy": [{"true_positive_rates": [0.0, 0.5, 0.9]}, {"false_positive_rates": [0.0, 1.0, 0.5]}],
+    "best_of_n_risk": [
+        {"candidates": theory.Gaussian(np.zeros(3), np.diag([1.0, -0.5, 0.2]))},
+        {"candidates": theory.Gaussian(np.zeros(3), np.triu(np.ones((3, 3))))},
+        {"verifier": QUADRATIC._replace(matrix=-QUADRATIC.matrix)},
+        {"verifier": QUADRATIC._replace(noise_std=-1.0)},
+    ],
+    "expected_best_of_n_risk": [{"step_size": 0.9}, {"verifier": theory.Oracle(-1.0)}],
+    **{name: [{"low": 1.0}] for name in ("binary_bayes_error", "discrete_bayes", "sampled_chain", "answer_law")},
+}
+
+
+def stacked(rows):
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf, np.float32) for leaf in leaves]), *rows)
+
+
+@pytest.mark.parametrize("name", TRACEABLE)
+def test_traced_values_agree_with_plain_ones_and_become_nan_outside_the_domain(name):
+    function, traced = PUBLIC[name], traceable_arguments(name)
+    plain = {key: value for key, value in arguments_of(name).items() if key not in traced}
+    domains = {key: function.domains[key] for key in traced if not isinstance(traced[key], TREES)}
+    bad = [{key: one} for key, domain in domains.items() for one in outside(domain, traced[key])]
+    bad += TOGETHER.get(name, [])
+    batch = stacked([traced, *({**traced, **one} for one in bad)])
+    result = jax.jit(jax.vmap(lambda given: function(**plain, **given)))(batch)
+    expected = function(**plain, **traced)
+    for found, wanted in zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(found[0], wanted, rtol=2e-5, atol=1e-6)
+        for row, one in enumerate(bad, 1):
+            assert np.isnan(found[row]).all(), f"{one} gives {found[row]}"
+        assert np.isfinite(wanted).all()  # so that NaN comes from the bad value
+
+
+@pytest.mark.parametrize("name", TRACEABLE)
+def test_any_argument_may_be_traced_alone_or_none(name):
+    function, traced = PUBLIC[name], traceable_arguments(name)
+    values = {**arguments_of(name), **traced}
+
+    def of(given):
+        return function(**{**values, **given})
+
+    # None: the result is plain, within jit, vmap and grad.
+    expected, inside = of({}), []
+    jax.jit(lambda x: (inside.append(of({})), x)[1])(1.0)
+    jax.vmap(lambda x: (inside.append(of({})), x)[1])(jnp.ones(2))
+    jax.grad(lambda x: (inside.append(of({})), x)[1])(1.0)
+    for found in inside:
+        assert all(isinstance(leaf, np.ndarray | np.float64) for leaf in jax.tree.leaves(found))
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+    def total(given):
+        return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(of(given)))
+
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(expected)]
+    for given in (*({key: value} for key, value in traced.items()), traced):
+        lowered = jax.jit(jax.vmap(of)).lower(stacked([given, given]))  # compiling adds nothing that could fail
+        assert [leaf.shape for leaf in jax.tree.leaves(lowered.out_info)] == [(2, *shape) for shape in shapes]
+        if name != "sampled_chain":  # averages of samples have no derivatives
+            slopes = jax.eval_shape(jax.jit(jax.grad(total)), given)
+            assert [leaf.shape for leaf in jax.tree.leaves(slopes)] == [np.shape(leaf) for leaf in jax.tree.leaves(given)]
+
+
+# Values that no number, size, choice or structure may have.
+BAD = {
+    "none": None,
+    "a string": "3",
+    "bytes": b"3",
+    "a complex number": 3 + 1j,
+    "a complex array": np.array([1j, 2.0]),
+    "a boolean": True,
+    "booleans": np.array([True, False]),
+    "a ragged list": [[1.0], [1.0, 2.0]],
+    "a list with a string": [0.5, "2"],
+    "a masked array": np.ma.masked_array([1.0, 2.0], [True, False]),
+    "a date": np.datetime64("2020-01-01"),
+    "a typed key": jax.random.key(0),
+    "an object": object(),
+    "a decimal": decimal.Decimal("0.5"),
+    "a dictionary": {"a": 1.0},
+    "a function": np.sin,
+    "an array of objects": np.array([None, 1.0], object),
+    "a huge integer": 10**400,
+    "not a number": np.nan,
+    "a long array with one bad entry": np.array([*range(1, 5000), np.nan]),
+    "a long string": "a\n\x1b[31m" * 10_000,
+    "too many dimensions": np.ones((2, 1, 3, 1, 2)) * np.nan,
+}
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_bad_arguments_raise_one_line_that_names_them(name):
+    function, values = PUBLIC[name], arguments_of(name)
+    for parameter, one in inspect.signature(function).parameters.items():
+        domain = getattr(function, "domains", {}).get(parameter)
+        for kind, bad in BAD.items():
+            allowed = (bad is None and one.default is None) or (isinstance(domain, _arguments.Flag) and bad is True)
+            if allowed:
+                continue
+            with pytest.raises((ValueError, TypeError)) as caught:
+                function(**{**values, parameter: bad})
+            message = str(caught.value)
+            assert parameter in message, f"{parameter}, {kind}: {message}"
+            assert message.isprintable(), f"{parameter}, {kind}: {message!r}"
+            assert len(message) < 200, f"{parameter}, {kind}: {message}"
+
+
+@pytest.mark.parametrize("name", TRACEABLE)
+def test_bad_traced_arguments_raise_too(name):
+    function, values = PUBLIC[name], arguments_of(name)
+    for parameter in traceable_arguments(name):
+        if isinstance(values[parameter], TREES):
+            continue
+        for bad in (jnp.array([True, False]), jnp.array([1j, 2.0]), jax.random.key(0)):
+            with pytest.raises(ValueError, match=f"{parameter} must be"):
+                jax.eval_shape(lambda value, name=parameter: function(**{**values, name: value}), bad)
+
+
+@pytest.mark.parametrize("name", HOST_ONLY)
+def test_functions_of_the_host_refuse_traced_values(name):
+    function, values = PUBLIC[name], arguments_of(name)
+    for parameter, domain in function.domains.items():
+        if not isinstance(values[parameter], tuple | str | bool) and not isinstance(domain, _arguments.Instance):
+            with pytest.raises(ValueError, match=f"{parameter} must be a plain value"):
+                jax.eval_shape(lambda value, name=parameter: function(**{**values, name: value}), values[parameter])
+
+
+def test_the_checks_of_bad_arguments_can_fail():
+    @_arguments.checked(dim=_arguments.Size())
+    def careless(dim, scale):
+        return dim * scale
+
+    with pytest.raises(TypeError) as caught:
+        careless(3, scale=None)
+    assert "scale" not in str(caught.value)
+
+
+def test_a_caller_s_scan_may_hold_plain_predictions():
+    def body(carry, step):
+        plain = theory.expected_maximum_normal(5)
+        risk = theory.expected_risk(20, 40, num_steps=3, step_size=step, label_noise_std=0.5, decoding_noise_std=0.1)
+        return carry + plain, risk.total
+
+    steps = jnp.array([0.1, 0.2])
+    total, risks = jax.lax.scan(body, 0.0, steps)
+    chain = {"num_steps": 3, "label_noise_std": 0.5, "decoding_noise_std": 0.1}
+    np.testing.assert_allclose(risks, theory.expected_risk(20, 40, step_size=np.asarray(steps), **chain).total, rtol=1e-6)
+    assert float(total) == pytest.approx(2 * theory.expected_maximum_normal(5), rel=1e-6)
+
+
+def test_failures_leave_nothing_in_jax_caches():
+    values = np.array([1.0, 2.0, 3.0])
+    chain = {"num_steps": 3, "step_size": 0.1, "decoding_noise_std": 0.1}
+
+    def failing(noise):
+        theory.expected_risk_covariance(values, 10, label_noise_std=noise, **chain)
+        raise RuntimeError("in the caller's code")
+
+    float(jax.jit(theory.spectral_edge)(values, 10))
+    for transform in (jax.jit, jax.vmap, jax.grad):
+        with pytest.raises(RuntimeError, match="in the caller's code"):
+            transform(failing)(0.1 if transform is not jax.vmap else jnp.array([0.1]))
+        with pytest.raises(ValueError, match="label_noise_std"):
+            transform(lambda x: theory.expected_risk_covariance(values, 10, label_noise_std=-1.0, **chain).total * x)(
+                1.0 if transform is not jax.vmap else jnp.ones(1)
+            )
+    doubled = jax.jit(lambda z: z * 2)(values)
+    assert doubled.dtype == np.float32
+    np.testing.assert_array_equal(doubled, 2 * values)
