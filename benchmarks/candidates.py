@@ -213,12 +213,12 @@ def tables() -> Iterator[Table]:
     yield ratios("W2: 20 lengths x 6 candidate counts x 8 decoding noises, 1024 tasks", w2, scale)
 
     draw = np.random.default_rng(0)
-    points = {
+    points: dict[str, Any] = {
         "num_steps": draw.integers(1, 100, 1000),
         "num_candidates": draw.integers(1, 33, 1000),
         "decoding_noise_std": draw.uniform(0, 0.2, 1000),
     }
-    chain = {"step_size": STEP_SIZE, "label_noise_std": LABEL_NOISE}
+    chain: dict[str, Any] = {"step_size": STEP_SIZE, "label_noise_std": LABEL_NOISE}
     name = "theory.expected_risk"
     seconds = medians({name: lambda: theory.expected_risk(DIM, EXAMPLES, **points, **chain)}, repeats=21)
     yield ratios("Theory: 1000 points (T, N, noise)", seconds, name)

@@ -1,8 +1,14 @@
 """Does the prediction agree with the measurement, and would this test have noticed a wrong one?
 
 At each point z = |measured - predicted| / sqrt(standard_error^2 + model_error^2). The prediction agrees when the largest z
-stays below the two-sided normal quantile at family-wise level 1e-3, Bonferroni over the points. Controls put wrong
-predictions through the same test, on the same measurement; each must be rejected, or the test has shown nothing.
+stays below the two-sided quantile of Student's t at family-wise level 1e-3, with the Bonferroni correction over the points.
+Controls put wrong predictions through the same test, on the same measurement; each must be rejected, or the test has shown
+nothing.
+
+Student's t holds for averages of enough tasks, none of which dominates. Points with fewer than 200 effective tasks
+(:attr:`ttc_jax.SweepResult.effective_tasks`) are not judged: for laws from normal to Pareto of index 1.5, and 2 to 3072 tasks,
+false alarms at the other points stay at their level. Values that are not finite are not judged either. A point that is not
+judged for one of these reasons and looks wrong makes the verdict inconclusive.
 
 A softmax transformer that was trained has no closed form. Its study has a reference instead, a limit that no estimate passes:
 the verdict is the measured gap to it, with its error, and the test is that no point lies below the limit by more than chance
@@ -12,13 +18,14 @@ allows. The control is a measurement 5 % below the limit, which must be noticed.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy import stats
 
 FAMILY_WISE_LEVEL = 1e-3
+FEWEST_EFFECTIVE_TASKS = 200
 RELATIVE_ERROR = 0.05  # of the control predictions that are wrong everywhere
 
 
@@ -27,9 +34,11 @@ class Verdict:
     """Outcome of the test.
 
     Attributes:
-        outcome: "agrees", "disagrees", or "inconclusive" (agrees, but so does a control, or there was none, or
-            nothing to judge); "measured" instead of "agrees" where there is a reference.
+        outcome: "agrees", "disagrees", or "inconclusive" (a control agrees too, there was none, nothing could be judged, or a
+            point that looks wrong has an error that cannot be trusted); "measured" instead of "agrees" where there is a
+            reference.
         num_points: points judged.
+        num_untrusted: points for which the formula holds, and whose standard error cannot be trusted.
         threshold: largest z that still agrees.
         largest_z: largest z found.
         worst_point: coordinates of that point.
@@ -44,6 +53,7 @@ class Verdict:
     largest_z: float
     worst_point: dict[str, Any]
     controls: dict[str, float]
+    num_untrusted: int = 0
     reference: str = ""
     gaps: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -61,12 +71,16 @@ class Verdict:
         return {name: _finite(value) if isinstance(value, float) else value for name, value in values.items()}
 
     def __str__(self) -> str:
+        if self.num_points == 0 and self.num_untrusted:
+            return f"{self.outcome}; the errors of all {self.num_untrusted} points cannot be trusted, use more tasks"
         if self.num_points == 0:
             return f"{self.outcome}; no point lies where the formula holds, so nothing was judged"
         if self.gaps:
             least, most = (f"{gap['relative']:.1%} ± {gap['standard_error']:.1%}" for gap in self.gaps.values())
             return f"{self.outcome}; {least} to {most} above the {self.reference}, {self.num_points} points"
-        return f"{self.outcome}; largest z {self.largest_z:.2f}, threshold {self.threshold:.2f}, {self.num_points} points"
+        left_out = f", {self.num_untrusted} more with errors that cannot be trusted" if self.num_untrusted else ""
+        found = f"largest z {self.largest_z:.2f}, threshold {self.threshold:.2f}, {self.num_points} points"
+        return f"{self.outcome}; {found}{left_out}"
 
 
 def _finite(value: float) -> float | None:
@@ -81,29 +95,51 @@ def judge(dataset: xr.Dataset) -> Verdict:
             each wrong prediction of the study's own. If there is ``against``, by how many standard errors the measurement
             contradicts a further claim of the study at each point, one such point is a disagreement too. A ``reference`` among
             the attributes says that ``predicted`` is a limit, not a prediction; ``named_controls_only`` that the sample is what
-            it is, so that nobody expects it to show an error of 5 %.
+            it is, so that nobody expects it to show an error of 5 %; ``fewest_tasks``, how many independent tasks a mean has.
+            ``effective_tasks`` at each point say whether its standard error can be trusted.
     """
-    judged = dataset["judged"].to_numpy().astype(bool)
-    num_points = int(judged.sum())
+    holds = dataset["judged"].to_numpy().astype(bool)
+    judged = holds & _is_trusted(dataset)
+    num_points, num_untrusted = int(judged.sum()), int((holds & ~judged).sum())
     if num_points == 0:
-        return Verdict("inconclusive", 0, float("nan"), float("nan"), {}, {})
+        return Verdict("inconclusive", 0, float("nan"), float("nan"), {}, {}, num_untrusted)
     # A run that stopped at a look that it chose is judged as if at all of them.
-    num_tests = num_points * dataset.attrs.get("num_looks", 1)
-    threshold = NormalDist().inv_cdf(1 - FAMILY_WISE_LEVEL / (2 * num_tests))
+    threshold = _threshold(int(holds.sum()) * dataset.attrs.get("num_looks", 1), dataset)
 
     if reference := dataset.attrs.get("reference"):
-        return _judge_gap(dataset, reference, threshold)
-    z = np.where(judged, _z(dataset, dataset["predicted"].to_numpy()), 0.0)
+        return _judge_gap(dataset, judged, reference, threshold, num_untrusted)
+    everywhere = _z(dataset, dataset["predicted"].to_numpy())
+    z = np.where(judged, everywhere, 0.0)
     worst = int(np.argmax(z))
-    controls = {name: float(_z(dataset, wrong)[judged].max()) for name, wrong in _controls(dataset).items()}
-    outcome = "agrees" if min(controls.values(), default=0.0) >= threshold else "inconclusive"
+    controls = {name: float(_z(dataset, wrong)[judged].max()) for name, wrong in _controls(dataset, judged).items()}
+    looks_wrong = ((everywhere >= threshold) | ~_is_finite(dataset))[holds & ~judged].any()
+    outcome = "agrees" if min(controls.values(), default=0.0) >= threshold and not looks_wrong else "inconclusive"
     outcome = "disagrees" if z.max() >= threshold or refuted(dataset).any() else outcome
-    return Verdict(outcome, num_points, threshold, float(z.max()), _point(dataset, worst), controls)
+    return Verdict(outcome, num_points, threshold, float(z.max()), _point(dataset, worst), controls, num_untrusted)
 
 
-def _judge_gap(dataset: xr.Dataset, reference: str, threshold: float) -> Verdict:
+def _threshold(num_tests: int, dataset: xr.Dataset, sides: int = 2) -> float:
+    """Largest z that chance explains at the family-wise level, a quantile of Student's t."""
+    degrees = float(dataset.attrs.get("fewest_tasks", np.inf)) - 1
+    return float(stats.t.isf(FAMILY_WISE_LEVEL / (sides * num_tests), max(degrees, 1.0)))
+
+
+def _is_trusted(dataset: xr.Dataset) -> np.ndarray:
+    """Where the standard error is that of an average of enough tasks, none of which dominates."""
+    finite = _is_finite(dataset)
+    if "effective_tasks" not in dataset:
+        return finite
+    # A measurement that equals its prediction exactly needs no error.
+    exact = dataset["measured"].to_numpy() == dataset["predicted"].to_numpy()
+    return finite & (exact | (dataset["effective_tasks"].to_numpy() >= FEWEST_EFFECTIVE_TASKS))
+
+
+def _is_finite(dataset: xr.Dataset) -> np.ndarray:
+    return np.isfinite(dataset["measured"].to_numpy()) & np.isfinite(dataset["standard_error"].to_numpy())
+
+
+def _judge_gap(dataset: xr.Dataset, judged: np.ndarray, reference: str, threshold: float, num_untrusted: int) -> Verdict:
     """How far the measurement is above its limit, and whether it is below it anywhere."""
-    judged = dataset["judged"].to_numpy().astype(bool)
     limit, error = (
         dataset["predicted"].to_numpy(),
         np.hypot(*(dataset[name].to_numpy() for name in ("standard_error", "model_error"))),
@@ -130,7 +166,8 @@ def _judge_gap(dataset: xr.Dataset, reference: str, threshold: float) -> Verdict
     }
     controls = {f"{RELATIVE_ERROR:.0%} below the limit": control}
     largest = float(below.max())
-    return Verdict(outcome, int(judged.sum()), threshold, largest, _point(dataset, worst), controls, reference, gaps)
+    point = _point(dataset, worst)
+    return Verdict(outcome, int(judged.sum()), threshold, largest, point, controls, num_untrusted, reference, gaps)
 
 
 def _point(dataset: xr.Dataset, place: int) -> dict[str, Any]:
@@ -143,14 +180,12 @@ def _point(dataset: xr.Dataset, place: int) -> dict[str, Any]:
 def refuted(dataset: xr.Dataset) -> xr.DataArray:
     """Where the measurement speaks against a claim of the study beside its formula, one-sided at the same level."""
     against = dataset.get("against", xr.zeros_like(dataset["measured"]))
-    num_tests = against.size * dataset.attrs.get("num_looks", 1)
-    return against >= NormalDist().inv_cdf(1 - FAMILY_WISE_LEVEL / num_tests)
+    return against >= _threshold(against.size * dataset.attrs.get("num_looks", 1), dataset, sides=1)
 
 
-def _controls(dataset: xr.Dataset) -> dict[str, np.ndarray]:
+def _controls(dataset: xr.Dataset, judged: np.ndarray) -> dict[str, np.ndarray]:
     """Wrong predictions by name: too large or too small everywhere, without one of the terms, and the study's own."""
     predicted = dataset["predicted"].to_numpy()
-    judged = dataset["judged"].to_numpy().astype(bool)
     terms = {
         str(name).removeprefix("predicted_"): dataset[name].to_numpy()
         for name in dataset

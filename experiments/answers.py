@@ -133,7 +133,7 @@ def measure(
         num_tasks=config.num_tasks,
     )
     axes |= {"chooser": np.array([way.name for way in ways]), "num_candidates": np.array(numbers(config))}
-    return Measurement(axes, result.mean, result.standard_error)
+    return Measurement(axes, result.mean, result.standard_error, result.effective_tasks)
 
 
 @functools.lru_cache(maxsize=8)

@@ -132,7 +132,7 @@ def measure_with(key: Array, config: ChainConfig, engine: Engine) -> Measurement
         reused_axes={name: axes[name] for name in reused},
         num_tasks=config.num_tasks,
     )
-    return Measurement(result.axes, result.mean, result.standard_error)
+    return Measurement(result.axes, result.mean, result.standard_error, result.effective_tasks)
 
 
 @functools.lru_cache(maxsize=16)

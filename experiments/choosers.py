@@ -108,8 +108,8 @@ def measure(
     engine: Engine,
     *,
     num_tasks: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean excess risk and its standard error, each (choosers, num_candidates)."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean excess risk, its standard error and the effective number of tasks, each (choosers, num_candidates)."""
     result = engine.sweep(
         jax.random.key(seed),
         _measurement(setting.dim, setting.num_examples, setting.num_steps, choosers, num_candidates),
@@ -117,7 +117,7 @@ def measure(
         reused_axes={"chooser": np.arange(len(choosers)), "num_candidates": num_candidates},
         num_tasks=num_tasks,
     )
-    return result.mean[0, 0, 0], result.standard_error[0, 0, 0]
+    return result.mean[0, 0, 0], result.standard_error[0, 0, 0], result.effective_tasks[0, 0, 0]
 
 
 def predict_all(
@@ -159,9 +159,10 @@ def measure_all(
     """Simulate the chains once for each setting, which ``axis`` names; all choosers share them."""
     engine.expect(len(settings))
     parts = [measure(seed, setting, choosers, num_candidates, engine, num_tasks=num_tasks) for setting in settings]
-    mean, error = np.moveaxis(np.array(parts), 1, 0)
     names = np.array([chooser.name for chooser in choosers])
-    return Measurement({**axis, "chooser": names, "num_candidates": np.array(num_candidates)}, mean, error)
+    axes = {**axis, "chooser": names, "num_candidates": np.array(num_candidates)}
+    mean, error, effective = np.moveaxis(np.array(parts), 1, 0)
+    return Measurement(axes, mean, error, effective)
 
 
 @functools.lru_cache(maxsize=32)

@@ -54,6 +54,7 @@ class Engine:
     Attributes:
         execution: how.
         warnings: what the reader must know: damaged chunks, tasks that are not finite, heavy tails, a missed target.
+        fewest_tasks: number of tasks of the smallest sweep.
         num_looks: how many ways there are for the sweeps behind a judged point to stop.
         num_tasks: of all sweeps.
         num_resumed: of those, read from the store.
@@ -65,6 +66,7 @@ class Engine:
         self._num_sweeps, self._combined, self._num_done, self._trained = 1, 1, 0, 0.0
         self.warnings: list[str] = []
         self.num_looks, self.num_tasks, self.num_resumed = 1, 0, 0
+        self.fewest_tasks = math.inf
 
     def expect(self, num_sweeps: int, combined: int = 1) -> None:
         """Say how many sweeps there will be, if not one, and how many are combined into one judged point.
@@ -112,6 +114,7 @@ class Engine:
         self._num_done += 1
         self.num_looks = max(self.num_looks, result.num_looks**self._combined)
         self.num_tasks += result.num_tasks
+        self.fewest_tasks = min(self.fewest_tasks, result.num_tasks)
         self.num_resumed += result.num_resumed
         self.warnings += [str(warning.message) for warning in caught if warning.category is ttc_jax.DamagedChunkWarning]
         for warning in caught:

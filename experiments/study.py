@@ -33,12 +33,15 @@ class Measurement:
         axes: values of each axis.
         mean: average over tasks.
         standard_error: of that average.
+        effective_tasks: :attr:`ttc_jax.SweepResult.effective_tasks` at each point, the fewest where sweeps are combined; None
+            if the averages are not those of a sweep.
         details: further measured arrays, by name: on the same axes, or with axes of their own.
     """
 
     axes: Mapping[str, np.ndarray]
     mean: np.ndarray
     standard_error: np.ndarray
+    effective_tasks: np.ndarray | None = None
     details: Mapping[str, np.ndarray | xr.DataArray] = field(default_factory=dict)
 
 
@@ -120,6 +123,7 @@ def run(study: Study, config: Any, seed: int, engine: Engine | None = None) -> x
         "predicted": total,
         **{f"predicted_{name}": term for name, term in prediction.terms.items()},
         "model_error": prediction.model_error,
+        **({} if measurement.effective_tasks is None else {"effective_tasks": measurement.effective_tasks}),
         "judged": prediction.judged.astype(np.int8),
         **{f"wrong_{name}": values for name, values in prediction.wrong.items()},
         **{f"beside_{name}": values for name, values in prediction.beside.items()},
@@ -140,6 +144,7 @@ def run(study: Study, config: Any, seed: int, engine: Engine | None = None) -> x
             "execution": json.dumps(engine.execution.settings()),
             "num_looks": engine.num_looks,
             "num_tasks": engine.num_tasks,
+            "fewest_tasks": engine.fewest_tasks,
             "num_resumed": engine.num_resumed,
             "reference": prediction.reference,
             "versions": json.dumps(versions()),

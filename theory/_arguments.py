@@ -309,6 +309,11 @@ def check_below(name: str, value: Any, other: str, limit: Any, *, strictly: bool
     return value
 
 
+def default_signal_var(dim: Any) -> Any:
+    """1/d, the variance of each coefficient that gives the signal a variance of one."""
+    return 1 / dim
+
+
 def range_text(minimum: float, maximum: float, open_ends: bool) -> str:
     """The allowed numbers of a range in words."""
     if np.isinf(minimum) and np.isinf(maximum):

@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from theory._arguments import OneOf, Real
+from theory._arguments import Domain, OneOf, Real
 
 Link = Literal["logistic", "clipped_linear"]
 
 
-SAMPLER_DOMAINS = {
+SAMPLER_DOMAINS: dict[str, Domain] = {
     "inverse_temperature": Real(0.0, infinite=True),
     "link": OneOf(get_args(Link)),
     "low": Real(),

@@ -21,7 +21,7 @@ from jax import Array
 from jax.scipy.special import logsumexp, ndtr
 from numpy.typing import ArrayLike
 
-from theory._arguments import Count, Real, check_below, checked
+from theory._arguments import Count, Real, check_below, checked, default_signal_var
 from theory._evaluate import evaluate
 from theory._quadrature import normal_rule
 from theory._regime import warn_if_large
@@ -105,7 +105,7 @@ def gaussian_bayes_risk(
         >>> round(float(gaussian_bayes_risk(20, 40, label_noise_std=0.5)), 4)
         0.1794
     """
-    signal_var = 1 / dim if signal_var is None else signal_var
+    signal_var = default_signal_var(dim) if signal_var is None else signal_var
     risk, leading, neglected = evaluate(_gaussian_formula, dim, num_examples, label_noise_std, signal_var)
     warn_if_large("gaussian_bayes_risk", leading, neglected, 0.05, "use theory.expected_ridge_risk")
     return risk

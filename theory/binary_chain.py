@@ -116,8 +116,8 @@ def sampled_chain(
     """
     low = check_below("low", low, "high", high, strictly=True)
     scalars = dim, num_examples, step_size, label_noise_std, inverse_temperature, low, high, prob_high, seed
-    static = {"numbers": num_candidates, "num_steps": num_steps, "link": link}
-    return evaluate(_chain_formula, *scalars, **static, memory=memory, num_coordinates=num_coordinates)
+    static: dict[str, Any] = {"numbers": num_candidates, "num_steps": num_steps, "link": link, "memory": memory}
+    return evaluate(_chain_formula, *scalars, **static, num_coordinates=num_coordinates)
 
 
 def _chain_formula(*scalars, numbers, num_steps, link, memory, num_coordinates):

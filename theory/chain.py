@@ -20,7 +20,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from theory._arguments import Count, Flag, Real, checked
+from theory._arguments import Count, Domain, Flag, Real, checked, default_signal_var
 from theory._evaluate import evaluate
 from theory._regime import warn_if_large
 from theory.spectrum import spectral_rule
@@ -28,7 +28,7 @@ from theory.stability import check_stable, edge_of_stability
 
 LARGEST_NEGLECTED = 0.25  # share of the risk, from which a prediction warns
 REMEDY = "average theory.risk_given_context over drawn inputs"
-CHAIN_DOMAINS = {
+CHAIN_DOMAINS: dict[str, Domain] = {
     "num_steps": Count(0),
     "step_size": Real(0.0),
     "label_noise_std": Real(0.0),
@@ -174,7 +174,7 @@ def _risk_by_order(
     """Leading order, first finite-size correction, and next order of the averaged risk."""
     if not allow_divergence:
         step_size = check_stable(step_size, edge_of_stability(dim, num_examples))
-    signal_var = 1 / dim if signal_var is None else signal_var
+    signal_var = default_signal_var(dim) if signal_var is None else signal_var
     arguments = (dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, signal_var)
     orders = evaluate(risk_by_order, *arguments, num_bits=bits_of(num_steps), num_nodes=nodes_of(num_steps))
     return tuple(_averaged(terms, num_candidates) for terms in orders)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from theory import resolvents
-from theory._arguments import Count, Flag, Real, checked
+from theory._arguments import Count, Domain, Flag, Real, checked
 from theory._evaluate import evaluate
 from theory._regime import warn_if_large
 from theory.chain import CHAIN_DOMAINS, LARGEST_NEGLECTED, REMEDY, RiskTerms, bits_of, geometric_sum, spread_out
@@ -18,7 +18,7 @@ from theory.resolvents import check_spectrum
 from theory.stability import check_stable
 
 _FEW = 16  # dimensions or examples, up to which the next order is computed for a warning
-_DOMAINS = {
+_DOMAINS: dict[str, Domain] = {
     "eigenvalues": Real(0.0, shape=("d",)),
     "num_examples": Count(1),
     **CHAIN_DOMAINS,
@@ -87,7 +87,7 @@ def expected_risk_covariance(
     given = eigenvalues, num_examples, chain, prior_variances, allow_divergence
     risk = _terms("leading_order", *given)
     traced = any(isinstance(value, jax.core.Tracer) for value in (eigenvalues, num_examples, *chain, prior_variances))
-    if not (traced or allow_divergence) and min(len(eigenvalues), np.min(num_examples)) <= _FEW:
+    if not (traced or allow_divergence) and min(np.size(eigenvalues), np.min(num_examples)) <= _FEW:
         neglected = sum(map(abs, _terms("next_order", *given)))
         warn_if_large("expected_risk_covariance", risk.total, neglected, LARGEST_NEGLECTED, REMEDY)
     return risk

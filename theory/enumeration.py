@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from theory._arguments import Instance, Number, OneOf, Real, Size, Sizes, check_below, checked, described
+from theory._arguments import Domain, Instance, Number, OneOf, Real, Size, Sizes, check_below, checked, described
 from theory._evaluate import evaluate
 from theory._sampler import SAMPLER_DOMAINS, Link, prob_of_high
 from theory.answers import best_value
@@ -24,6 +24,9 @@ from theory.bayes import LARGEST_ENUMERATION, is_high_of_all
 from theory.contexts import ContextLoss, Estimate, HeldOutLoss, Oracle
 from theory.voting import LARGEST_NUMBER, majority, plurality
 
+_SINGLE: dict[str, Domain] = {
+    name: replace(domain, shape=()) if isinstance(domain, Real) else domain for name, domain in SAMPLER_DOMAINS.items()
+}
 _BATCH = 2**19  # entries of the laws of halves evaluated together
 
 
@@ -56,7 +59,7 @@ Measure = Literal["bit_error", "exact_recovery"]
     targets=Real(shape=("n",)),
     num_steps=Size(),
     step_size=Real(shape=()),
-    **{name: replace(domain, shape=()) if isinstance(domain, Real) else domain for name, domain in SAMPLER_DOMAINS.items()},
+    **_SINGLE,
 )
 def answer_law(
     inputs: ArrayLike,

@@ -7,7 +7,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from theory._arguments import Count, Real, checked
+from theory._arguments import Count, Real, checked, default_signal_var
 from theory._evaluate import evaluate
 
 
@@ -40,7 +40,7 @@ def least_squares_risk(
         >>> least_squares_risk(20, np.array([10, 20, 40]), label_noise_std=0.5).round(4).tolist()
         [0.7778, inf, 0.2632]
     """
-    signal_var = 1 / dim if signal_var is None else signal_var
+    signal_var = default_signal_var(dim) if signal_var is None else signal_var
     return evaluate(_formula, dim, num_examples, label_noise_std, signal_var)
 
 

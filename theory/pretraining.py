@@ -13,12 +13,12 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from theory._arguments import Count, Real, Size, checked
+from theory._arguments import Count, Domain, Real, Size, checked
 from theory._evaluate import evaluate
 from theory.chain import spread_out
 from theory.spectrum import spectral_rule
 
-_TRAINED = {
+_TRAINED: dict[str, Domain] = {
     "eigenvalues": Real(0.0, open_ends=True, shape=("d",)),
     "num_examples": Count(1),
     "label_noise_std": Real(0.0),

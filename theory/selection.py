@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from theory._arguments import Count, Instance, Real, check_broadcast, check_shape, checked
+from theory._arguments import Count, Domain, Instance, Real, check_broadcast, check_shape, checked
 from theory._evaluate import evaluate
 from theory.scalar_selection import mean_maximum
 
@@ -39,7 +39,7 @@ class Quadratic(NamedTuple):
 
 
 LARGEST_NUMBER = 10**6  # of candidates, up to which the exact risk keeps its accuracy
-_DOMAINS = {
+_DOMAINS: dict[str, Domain] = {
     "candidates": Instance((Gaussian,)),
     "verifier": Instance((Quadratic,)),
     "eigenvalues": Real(0.0, shape=("d",)),

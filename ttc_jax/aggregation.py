@@ -25,12 +25,14 @@ from ttc_jax.tasks import SIGNS, BinaryPrior
 _TIE = 1e-5
 
 
+@_check.arguments
 def mean(candidates: Array) -> Array:
     """Average of candidates (c, d), shape (d,); a NaN coordinate makes that coordinate NaN."""
     _check_candidates(candidates)
     return jnp.mean(candidates, axis=0)
 
 
+@_check.arguments
 def median(candidates: Array) -> Array:
     """Median of candidates (c, d) coordinate by coordinate, shape (d,); a NaN coordinate makes that coordinate NaN.
 
@@ -42,6 +44,7 @@ def median(candidates: Array) -> Array:
     return jnp.median(candidates, axis=0)
 
 
+@_check.arguments
 def prefix_means(candidates: Array, sizes: Sequence[int]) -> Array:
     """Averages of the first N candidates, for every N in ``sizes``, shape (len(sizes), d).
 
@@ -62,6 +65,7 @@ def prefix_means(candidates: Array, sizes: Sequence[int]) -> Array:
     return jnp.asarray(weights / weights.sum(axis=1, keepdims=True), dtype) @ candidates.astype(dtype)
 
 
+@_check.arguments
 def best_of_n(candidates: Array, scores: Array, *, key: Array | None = None) -> Array:
     """The candidate of the smallest score.
 
@@ -85,6 +89,7 @@ def best_of_n(candidates: Array, scores: Array, *, key: Array | None = None) -> 
     return _pick(candidates, winner, tied[winner])
 
 
+@_check.arguments
 def prefix_best_of_n(candidates: Array, scores: Array, sizes: Sequence[int], *, key: Array | None = None) -> Array:
     """The best of the first N candidates, for every N in ``sizes``, by a running best in one pass.
 
@@ -119,6 +124,7 @@ def prefix_best_of_n(candidates: Array, scores: Array, sizes: Sequence[int], *, 
     return _pick(candidates, winners, ~jnp.isnan(best)[:, None])
 
 
+@_check.arguments
 def softmax_mean(candidates: Array, scores: Array, *, temperature: ArrayLike) -> Array:
     """Average of the eligible candidates with weights proportional to ``exp(-score / temperature)``.
 
@@ -148,6 +154,7 @@ def softmax_mean(candidates: Array, scores: Array, *, temperature: ArrayLike) ->
     return weights.astype(dtype) @ jnp.where(weights[:, None] > 0, candidates, 0).astype(dtype)
 
 
+@_check.arguments
 def softmax_selection(key: Array, candidates: Array, scores: Array, *, temperature: ArrayLike) -> Array:
     """One eligible candidate, drawn with the weights of :func:`softmax_mean`.
 
@@ -169,6 +176,7 @@ def softmax_selection(key: Array, candidates: Array, scores: Array, *, temperatu
     return _pick(candidates, drawn, jnp.isfinite(log_weights[drawn]))
 
 
+@_check.arguments
 def majority_vote(
     candidates: Array, *, log_weights: Array | None = None, prior: BinaryPrior = SIGNS, key: Array | None = None
 ) -> Array:
@@ -196,6 +204,7 @@ def majority_vote(
     return prefix_majority_votes(candidates, sizes, log_weights=log_weights, prior=prior, key=key)[0]
 
 
+@_check.arguments
 def prefix_majority_votes(
     candidates: Array,
     sizes: Sequence[int],
@@ -234,6 +243,7 @@ def prefix_majority_votes(
     return jnp.where(jnp.cumsum(broken, axis=0)[np.asarray(sizes) - 1] > 0, jnp.nan, winner)
 
 
+@_check.arguments
 def plurality_vote(candidates: Array, *, log_weights: Array | None = None, key: Array | None = None) -> Array:
     """The candidate that occurs most often as a whole: a vote over answers, as self-consistency takes it.
 
@@ -256,6 +266,7 @@ def plurality_vote(candidates: Array, *, log_weights: Array | None = None, key: 
     return prefix_plurality_votes(candidates, (candidates.shape[0],), log_weights=log_weights, key=key)[0]
 
 
+@_check.arguments
 def prefix_plurality_votes(
     candidates: Array, sizes: Sequence[int], *, log_weights: Array | None = None, key: Array | None = None
 ) -> Array:

@@ -29,6 +29,7 @@ _PrefixRisks = Callable[[Array, Any, tuple[int, ...]], Any]
 """``(states, step, sizes)``: risks (len(sizes),), or a tree of such arrays, from the first N of the states (max(sizes), d)."""
 
 
+@_check.arguments
 def averaged_risk(
     key: Array,
     task: Task,
@@ -66,6 +67,7 @@ def averaged_risk(
     return _walked(key, task, decoder, _of_means(task), num_steps, num_candidates, decoding_noise_std=decoding_noise_std)
 
 
+@_check.arguments
 def collapsed_averaged_risk(
     key: Array,
     task: Task,
@@ -82,6 +84,7 @@ def collapsed_averaged_risk(
     return _collapsed(key, task, _of_means(task), step_size, num_steps, num_candidates, decoding_noise_std)
 
 
+@_check.arguments
 def selected_risk(
     key: Array,
     task: Task,
@@ -136,6 +139,7 @@ def selected_risk(
     return _walked(chain_key, task, decoder, selections, num_steps, num_candidates, decoding_noise_std=decoding_noise_std)
 
 
+@_check.arguments
 def collapsed_selected_risk(
     key: Array,
     task: Task,
@@ -168,6 +172,7 @@ Answer = Callable[[Array, Array, tuple[int, ...]], Array]
 """``answer(key, states, sizes)``: estimates (len(sizes), d) from the first N of the states (max(sizes), d) of one step."""
 
 
+@_check.arguments
 def answer_errors(
     key: Array,
     task: Task,

@@ -72,6 +72,7 @@ class Decoder(NamedTuple):
     prior: BinaryPrior | None = None
 
 
+@_check.arguments
 def full_attention(params: LinearAttentionParams) -> Decoder:
     """Append the state as a token, run the layer on the full token matrix, read the last column; O(l^2 e) a step.
 
@@ -94,6 +95,7 @@ def full_attention(params: LinearAttentionParams) -> Decoder:
     return Decoder(start, step)
 
 
+@_check.arguments
 def cached_attention(params: LinearAttentionParams) -> Decoder:
     """Only the newest token attends, to cached keys and values of the context and of all earlier states; O(l e) a step.
 
@@ -138,6 +140,7 @@ def cached_attention(params: LinearAttentionParams) -> Decoder:
     return Decoder(start, step, Coefficients(begin, read, write))
 
 
+@_check.arguments
 def looped_attention(params: LinearAttentionParams, config: LinearAttentionConfig) -> Decoder:
     """Apply the layer ``num_loops`` times to the context and the state; the chain's earlier states are not read."""
 
@@ -147,6 +150,7 @@ def looped_attention(params: LinearAttentionParams, config: LinearAttentionConfi
     return Decoder(lambda context, num_steps: (context, ()), step)
 
 
+@_check.arguments
 def gpt(params: Any, config: GPTConfig, *, prior: BinaryPrior = SIGNS) -> Decoder:
     """The softmax transformer with cached keys and values; every state is appended as a token.
 
@@ -161,7 +165,7 @@ def gpt(params: Any, config: GPTConfig, *, prior: BinaryPrior = SIGNS) -> Decode
     Raises:
         ValueError: from ``start``, if the chain would need more than ``max_tokens``.
     """
-    _check.one_of("prior", prior, (BinaryPrior,))
+    _check.weights("params", params)
 
     def start(context, num_steps):
         num_examples = context.targets.shape[0]
@@ -184,6 +188,7 @@ def gpt(params: Any, config: GPTConfig, *, prior: BinaryPrior = SIGNS) -> Decode
     return Decoder(start, step, prior=prior if config.head == "binary" else None)
 
 
+@_check.arguments
 def gram(step_size: ArrayLike) -> Decoder:
     """The gradient step from the context's Gram matrix G = X^T X / n alone: w + step_size (X^T y / n - G w); O(d^2) a step."""
     _check.scalar("step_size", step_size)
@@ -208,6 +213,7 @@ def gram(step_size: ArrayLike) -> Decoder:
     return Decoder(start, step, coefficients)
 
 
+@_check.arguments
 def whole_steps(decoder: Decoder) -> Coefficients:
     """Coefficients of any decoder: a whole step for each, of which one entry is read."""
     return Coefficients(
@@ -217,14 +223,17 @@ def whole_steps(decoder: Decoder) -> Coefficients:
     )
 
 
+@_check.arguments
 def gradient_map(context: Context, step_size: ArrayLike) -> tuple[Array, Array]:
     """The step as an affine map w -> contraction @ w + drift."""
+    _check.scalar("step_size", step_size)
     num_examples, dim = context.inputs.shape
     rate = jnp.asarray(step_size, context.inputs.dtype) / num_examples
     gram_matrix = context.inputs.T @ context.inputs
     return jnp.eye(dim, dtype=gram_matrix.dtype) - rate * gram_matrix, rate * (context.inputs.T @ context.targets)
 
 
+@_check.arguments
 def preconditioned(preconditioner: Array) -> Decoder:
     """The gradient step with a matrix P (d, d) for a step size, from the examples themselves: w + P X^T (y - X w) / n; O(n d).
 

@@ -26,6 +26,7 @@ from ttc_jax.tasks import Context
 from ttc_jax.tokens import check_context
 
 
+@_check.arguments
 def rollout(
     key: Array,
     context: Context,
@@ -71,6 +72,7 @@ def rollout(
     return jnp.concatenate([start[None], walk])
 
 
+@_check.arguments
 def rollout_candidates(
     key: Array,
     context: Context,
@@ -113,6 +115,7 @@ def rollout_candidates(
     return jax.tree.map(lambda first, rest: jnp.concatenate([jnp.asarray(first)[None], rest]), first, walk)
 
 
+@_check.arguments
 def sample_candidates(
     key: Array,
     context: Context,
@@ -130,6 +133,7 @@ def sample_candidates(
     return _walk(key, context, decoder, num_candidates, *chain, None)[0]
 
 
+@_check.arguments
 def collapsed_candidates(
     key: Array,
     context: Context,

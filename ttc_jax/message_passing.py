@@ -10,6 +10,7 @@ from ttc_jax.sampling import BinarySampler
 from ttc_jax.tasks import BinaryPrior
 
 
+@_check.arguments
 def message_passing(prior: BinaryPrior) -> Decoder:
     r"""Posterior means of binary coefficients by approximate message passing, for standard normal inputs (H = I).
 

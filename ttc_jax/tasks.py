@@ -174,6 +174,7 @@ class TaskConfig:
         self.prior.check_dim(self.dim)
 
 
+@_check.arguments
 def sample_task(key: Array, config: TaskConfig, *, label_noise_std: ArrayLike = 0.0, dtype=None) -> Task:
     """Draw one task and its context.
 
@@ -212,6 +213,7 @@ def sample_task(key: Array, config: TaskConfig, *, label_noise_std: ArrayLike = 
     return Task(coefficients, eigenvalues, noise_std, context)
 
 
+@_check.arguments
 def sample_context(
     key: Array, coefficients: Array, eigenvalues: Array, num_examples: int, *, label_noise_std: ArrayLike = 0.0
 ) -> Context:

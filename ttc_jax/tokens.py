@@ -14,16 +14,19 @@ from ttc_jax import _check
 from ttc_jax.tasks import Context
 
 
+@_check.arguments
 def token_size(dim: int) -> int:
     """Number of rows e = 2 d + 2 of a token."""
     return 2 * dim + 2
 
 
+@_check.arguments
 def blocks(dim: int) -> tuple[slice, int, slice, int]:
     """The rows of a token that hold the inputs, the target, the state and the flag."""
     return slice(0, dim), dim, slice(dim + 1, 2 * dim + 1), 2 * dim + 1
 
 
+@_check.arguments
 def context_tokens(context: Context) -> Array:
     """Token matrix (e, n) of a context.
 
@@ -41,6 +44,7 @@ def context_tokens(context: Context) -> Array:
     return tokens.at[inputs].set(context.inputs.T).at[target].set(context.targets)
 
 
+@_check.arguments
 def state_token(state: Array) -> Array:
     """Token (e,) of a state (d,)."""
     _check.shape("state", state, (None,))
@@ -49,12 +53,14 @@ def state_token(state: Array) -> Array:
     return jnp.zeros(token_size(dim), state.dtype).at[rows].set(state).at[flag].set(1.0)
 
 
+@_check.arguments
 def read_state(token: Array) -> Array:
     """The state (d,) held by a token (e,)."""
     _, _, rows, _ = blocks((token.shape[0] - 2) // 2)
     return token[rows]
 
 
+@_check.arguments
 def state_row(token: Array, place: Array) -> Array:
     """The row of a token (e,) that holds coefficient number ``place`` of its state."""
     _, _, rows, _ = blocks((token.shape[0] - 2) // 2)

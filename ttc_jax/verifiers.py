@@ -13,6 +13,7 @@ from ttc_jax.tasks import Context, Task, sample_context
 from ttc_jax.tokens import check_context
 
 
+@_check.arguments
 def oracle(candidate: Array, task: Task) -> Array:
     """The excess risk itself, ``(w - w*)^T H (w - w*)`` of a candidate (d,), a scalar: what no real verifier knows.
 
@@ -23,6 +24,7 @@ def oracle(candidate: Array, task: Task) -> Array:
     return excess_risk(candidate, task)
 
 
+@_check.arguments
 def noisy_oracle(key: Array, candidate: Array, task: Task, *, noise_std: ArrayLike) -> Array:
     """The excess risk read with an error: ``(w - w*)^T H (w - w*) + noise_std * eps``, eps ~ N(0, 1).
 
@@ -51,6 +53,7 @@ def noisy_oracle(key: Array, candidate: Array, task: Task, *, noise_std: ArrayLi
     return risk + jnp.asarray(noise_std, risk.dtype) * standard_normal(key, (), dtype=risk.dtype)
 
 
+@_check.arguments
 def context_loss(candidate: Array, context: Context) -> Array:
     """Mean squared error of a candidate (d,) on its own context: ``mean_j (y_j - x_j.w)^2``, a scalar.
 
@@ -60,6 +63,7 @@ def context_loss(candidate: Array, context: Context) -> Array:
     return _mean_squared_error("context", candidate, context)
 
 
+@_check.arguments
 def held_out_loss(candidate: Array, examples: Context) -> Array:
     """Mean squared error of a candidate (d,) on m examples that it has not seen, a scalar.
 
@@ -79,6 +83,7 @@ def held_out_loss(candidate: Array, examples: Context) -> Array:
     return _mean_squared_error("examples", candidate, examples)
 
 
+@_check.arguments
 def sample_held_out(key: Array, task: Task, num_examples: int) -> Context:
     """Draw ``num_examples`` >= 1 fresh examples of a task, with the task's own label noise: inputs (m, d), targets (m,).
 

@@ -141,9 +141,9 @@ def measure(config: AllocationConfig, seed: int, engine: Engine) -> Measurement:
             reused_axes={"quantity": (0, 1), "pair": np.arange(len(pairs))},
             num_tasks=config.num_tasks,
         )
-        found.append((result.mean[0, 0, 0], result.standard_error[0, 0, 0]))
-    shape = (2, 2, len(ways), len(config.budget), len(FACTORS))  # mean and error of risk and excess
-    (mean, more), (error, more_error) = np.moveaxis(np.array(found), 0, 2).reshape(shape)
+        found.append((result.mean[0, 0, 0], result.standard_error[0, 0, 0], result.effective_tasks[0, 0, 0]))
+    shape = (3, 2, len(ways), len(config.budget), len(FACTORS))  # of risk and excess
+    (mean, more), (error, more_error), (effective, _) = np.moveaxis(np.array(found), 0, 2).reshape(shape)
     axes = {
         "chooser": np.array([way.name for way in ways]),
         "budget": np.sort(config.budget),
@@ -152,7 +152,7 @@ def measure(config: AllocationConfig, seed: int, engine: Engine) -> Measurement:
     # By how many standard errors a split is better than the predicted best one, which is no better than itself.
     against = -np.divide(more, more_error, out=np.zeros_like(more), where=more != 0)
     details = {"num_steps": lengths, "num_candidates": numbers, "against": against}
-    return Measurement(axes, mean, error, details)
+    return Measurement(axes, mean, error, effective, details)
 
 
 @functools.lru_cache(maxsize=32)

@@ -70,7 +70,7 @@ def predict(config: CheapConfig) -> Prediction:
 
 def _check_told(config: CheapConfig) -> None:
     """ValueError if the cheap runs could not tell the numbers apart, were they what theory says."""
-    points = dict(zip(chains.AXES[3:], _points(config), strict=True))
+    points: dict[str, Any] = dict(zip(chains.AXES[3:], _points(config), strict=True))
     settings = {name: getattr(config, name)[0] for name in SETTINGS}
     risks = theory.expected_risk(config.dim, config.num_examples, **settings, **points).total
     theory.fit_chain(risks, 1e-6 * risks**2, config.dim, config.num_examples, **points)

@@ -113,9 +113,10 @@ def measure(config: CovarianceConfig, seed: int, engine: Engine) -> Measurement:
             reused_axes={"num_steps": steps},
             num_tasks=config.num_tasks,
         )
-        found.append((result.mean[:, 0, 0, 0], result.standard_error[:, 0, 0, 0]))
-    mean, error = np.moveaxis(np.array(found), [0, 1], [2, 0])  # (exponents, sizes, steps) each
-    return Measurement({"exponent": exponents, "num_examples": sizes, "num_steps": np.array(steps)}, mean, error)
+        found.append([part[:, 0, 0, 0] for part in (result.mean, result.standard_error, result.effective_tasks)])
+    mean, error, effective = np.moveaxis(np.array(found), [0, 1], [2, 0])  # (exponents, sizes, steps) each
+    axes = {"exponent": exponents, "num_examples": sizes, "num_steps": np.array(steps)}
+    return Measurement(axes, mean, error, effective)
 
 
 @functools.lru_cache(maxsize=32)

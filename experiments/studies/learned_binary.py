@@ -100,7 +100,8 @@ def measure(config: LearnedBinaryConfig, seed: int, engine: Engine) -> Measureme
     axes = {"label_noise_std": noises, "num_candidates": np.array(numbers)}
     votes = slice(0, len(numbers))
     details = _details(config, result, len(numbers))
-    return Measurement(axes, result.mean[:, votes], result.standard_error[:, votes], details)
+    mean, error, effective = (part[:, votes] for part in (result.mean, result.standard_error, result.effective_tasks))
+    return Measurement(axes, mean, error, effective, details)
 
 
 @functools.lru_cache(maxsize=8)

@@ -108,7 +108,7 @@ def measure(config: LearnedChainConfig, seed: int, engine: Engine) -> Measuremen
         params=params,
         num_tasks=config.num_tasks,
     )
-    return Measurement(axes, result.mean, result.standard_error)
+    return Measurement(axes, result.mean, result.standard_error, result.effective_tasks)
 
 
 @functools.lru_cache(maxsize=8)

@@ -82,7 +82,7 @@ def measure(config: NoiseEnsembleConfig, seed: int, engine: Engine) -> Measureme
         params=params,
         num_tasks=config.num_tasks,
     )
-    return Measurement(result.axes, result.mean, result.standard_error)
+    return Measurement(result.axes, result.mean, result.standard_error, result.effective_tasks)
 
 
 @functools.lru_cache(maxsize=8)

@@ -70,7 +70,12 @@ def measure(config: OverthinkingConfig, seed: int, engine: Engine) -> Measuremen
     engine.expect(len(sizes))
     parts = [chains.measure(_at(config, size), seed, engine) for size in sizes]
     axes = {"num_examples": np.array(sizes), **parts[0].axes}
-    return Measurement(axes, np.stack([part.mean for part in parts]), np.stack([part.standard_error for part in parts]))
+    return Measurement(
+        axes,
+        mean=np.stack([part.mean for part in parts]),
+        standard_error=np.stack([part.standard_error for part in parts]),
+        effective_tasks=np.stack([np.asarray(part.effective_tasks) for part in parts]),
+    )
 
 
 def findings(data: xr.Dataset) -> dict:

@@ -7,7 +7,10 @@ import pytest
 import xarray as xr
 from scipy import stats
 
+from experiments import agreement
 from experiments.agreement import judge
+from ttc_jax.sweep.moments import Moments
+from ttc_jax.sweep.summary import Summary, num_kept
 
 TERMS = {"bias": 0.6, "label_noise": 0.3, "decoding_noise": 0.1}
 
@@ -76,10 +79,79 @@ def test_points_outside_the_regime_are_not_judged():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_measurement_that_is_no_number_disagrees(value):
+@pytest.mark.parametrize("name", ["measured", "standard_error"])
+def test_values_that_overflowed_are_inconclusive(value, name):
     data = results()
-    data["measured"][0] = value
+    data["measured"][0] = 17.0
+    data[name][0] = value
+    verdict = judge(data)
+    assert verdict.outcome == "inconclusive"
+    assert verdict.num_untrusted == 1
+    assert "1 more with errors that cannot be trusted" in str(verdict)
+
+
+def test_points_of_few_effective_tasks_are_not_judged():
+    data = results()
+    data["effective_tasks"] = ("num_steps", np.full(20, 500.0))
+    data["effective_tasks"][3] = 150.0
+    assert judge(data).outcome == "agrees"  # without that point
+    data["measured"][3] = 17.0
+    assert judge(data).outcome == "inconclusive"
+    data["effective_tasks"][3] = 250.0
     assert judge(data).outcome == "disagrees"
+    data["measured"][:], data["effective_tasks"][:] = 1.001, 5.0
+    verdict = judge(data)
+    assert (verdict.outcome, verdict.num_points, verdict.num_untrusted) == ("inconclusive", 0, 20)
+    assert str(verdict) == "inconclusive; the errors of all 20 points cannot be trusted, use more tasks"
+
+
+def test_few_tasks_have_the_quantile_of_student_s_t():
+    data = results().assign_attrs(fewest_tasks=12)
+    assert judge(data).threshold == pytest.approx(stats.t.isf(1e-3 / 40, 11))
+    assert judge(data.assign_attrs(num_looks=3)).threshold == pytest.approx(stats.t.isf(1e-3 / 120, 11))
+
+
+def summary_of(values):
+    """What a sweep keeps of tasks (tasks, points)."""
+    ordered = np.sort(np.abs(values), axis=0)[::-1][: num_kept(len(values))]
+    return Summary(Moments.of(values), np.abs(values).sum(axis=0), ordered, 0, np.array([], int))
+
+
+LAWS = {
+    "normal": (lambda rng, shape: 5 + rng.normal(size=shape), 5.0),
+    "exponential": (lambda rng, shape: rng.exponential(size=shape), 1.0),
+    "gamma": (lambda rng, shape: rng.gamma(0.3, size=shape), 0.3),
+    "lognormal": (lambda rng, shape: rng.lognormal(0, 1, size=shape), np.exp(0.5)),
+    "wide lognormal": (lambda rng, shape: rng.lognormal(0, 2, size=shape), np.exp(2.0)),
+    "Pareto 2.2": (lambda rng, shape: 1 + rng.pareto(2.2, size=shape), 2.2 / 1.2),
+    "Pareto 1.5": (lambda rng, shape: 1 + rng.pareto(1.5, size=shape), 3.0),
+    "rare event": (lambda rng, shape: 1.0 * (rng.random(shape) < 0.01), 0.01),
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_false_alarms_are_rare_from_two_tasks_on(name, rng):
+    """Every replicate is a point that is judged as if it were the only one, at a right prediction."""
+    draw, mean = LAWS[name]
+    normal = 0
+    for num_tasks in (2, 5, 10, 20, 100, 400, 3072):
+        replicates = 4000
+        found = summary_of(draw(rng, (num_tasks, replicates)))
+        data = xr.Dataset(
+            {
+                "measured": ("replicate", found.moments.mean),
+                "standard_error": ("replicate", found.moments.standard_error),
+                "predicted": ("replicate", np.full(replicates, mean)),
+                "model_error": ("replicate", np.zeros(replicates)),
+                "effective_tasks": ("replicate", found.effective_tasks()),
+            },
+            attrs={"fewest_tasks": num_tasks},
+        )
+        z = agreement._z(data, data["predicted"].to_numpy())
+        alarms = (z >= agreement._threshold(1, data)) & agreement._is_trusted(data)
+        assert alarms.sum() <= stats.binom.isf(1e-4, replicates, agreement.FAMILY_WISE_LEVEL)
+        normal += (z >= stats.norm.isf(agreement.FAMILY_WISE_LEVEL / 2)).sum()
+    assert normal > stats.binom.isf(1e-4, 7 * 4000, agreement.FAMILY_WISE_LEVEL)  # what a normal quantile would say
 
 
 def test_false_alarms_are_as_rare_as_promised(rng):

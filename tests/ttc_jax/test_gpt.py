@@ -160,16 +160,16 @@ BAD = [
     (lambda: GPTConfig(3, 0), "max_tokens", "0"),
     (lambda: GPTConfig(3, 10, positions="rotary"), "positions", "rotary"),
     (lambda: GPTConfig(3, 10, head="ternary"), "head", "ternary"),
-    (lambda: gpt.apply(None, small(), jnp.ones((8, 12))), "max_tokens = 11", "12"),
-    (lambda: gpt.apply(None, small(), jnp.ones((7, 4))), "tokens", "(7, 4)"),
-    (lambda: gpt.next_states(None, small(), TASK.context, jnp.ones((2, 4))), "states", "(2, 4)"),
-    (lambda: rollout(KEY, LONG, decoders.gpt(None, small()), num_steps=2), "max_tokens = 11", "20 + 2"),
-    (lambda: rollout(KEY, TASK.context, decoders.gpt(None, small()), num_steps=7), "max_tokens = 11", "5 + 7"),
-    (lambda: rollout(KEY, TASK.context, decoders.gpt(None, BINARY), num_steps=2), "sampler", "None"),
-    (lambda: decoders.gpt(None, BINARY, prior=0.5), "prior", "0.5"),
+    (lambda: gpt.apply({}, small(), jnp.ones((8, 12))), "max_tokens = 11", "12"),
+    (lambda: gpt.apply({}, small(), jnp.ones((7, 4))), "tokens", "(7, 4)"),
+    (lambda: gpt.next_states({}, small(), TASK.context, jnp.ones((2, 4))), "states", "(2, 4)"),
+    (lambda: rollout(KEY, LONG, decoders.gpt({}, small()), num_steps=2), "max_tokens = 11", "20 + 2"),
+    (lambda: rollout(KEY, TASK.context, decoders.gpt({}, small()), num_steps=7), "max_tokens = 11", "5 + 7"),
+    (lambda: rollout(KEY, TASK.context, decoders.gpt({}, BINARY), num_steps=2), "sampler", "None"),
+    (lambda: decoders.gpt({}, BINARY, prior=0.5), "prior", "0.5"),
     (
         lambda: rollout(
-            KEY, TASK.context, decoders.gpt(None, BINARY), num_steps=2, sampler=BinarySampler(1.0, BinaryPrior(0, 1))
+            KEY, TASK.context, decoders.gpt({}, BINARY), num_steps=2, sampler=BinarySampler(1.0, BinaryPrior(0, 1))
         ),
         "sampler",
         "low=0",

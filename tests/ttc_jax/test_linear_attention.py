@@ -152,12 +152,18 @@ def test_the_preconditioner_of_any_weights_is_what_multiplies_the_correlation(rn
     np.testing.assert_array_equal(linear_attention.preconditioner(linear_attention.preconditioned_step(given)), given)
 
 
+ONES = Context(jnp.ones((4, 3)), jnp.ones(4))
 BAD = [
     (lambda: LinearAttentionConfig(0), "dim"),
     (lambda: LinearAttentionConfig(3, 0), "num_loops"),
     (lambda: linear_attention.init(0, LinearAttentionConfig(3)), "key"),
     (lambda: linear_attention.loop(linear_attention.gradient_step(3, 0.1), jnp.ones((8, 2)), 1, num_loops=0), "num_loops"),
-    (lambda: linear_attention.next_states(None, LinearAttentionConfig(3), None, jnp.ones((2, 4))), "states"),
+    (
+        lambda: linear_attention.next_states(
+            linear_attention.gradient_step(3, 0.1), LinearAttentionConfig(3), ONES, jnp.ones((2, 4))
+        ),
+        "states",
+    ),
     (lambda: linear_attention.gradient_step(0, 0.1), "dim"),
     (lambda: linear_attention.gradient_step(3, np.inf), "step_size"),
     (lambda: linear_attention.preconditioned_step(jnp.ones((2, 3))), "preconditioner"),

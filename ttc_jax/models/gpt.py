@@ -147,6 +147,7 @@ def _causal(layer: int, keys: Array, values: Array) -> tuple[Piece]:
     return (Piece(keys, values, jnp.tril(jnp.ones((len(keys), len(keys)), bool))),)
 
 
+@_check.arguments
 def init(key: Array, config: GPTConfig) -> Params:
     """Random weights: a tree of float32 arrays.
 
@@ -158,6 +159,7 @@ def init(key: Array, config: GPTConfig) -> Params:
     return _Transformer(config).init(key, tokens, jnp.zeros(1, jnp.int32), _causal, 1)["params"]
 
 
+@_check.arguments
 def apply(params: Params, config: GPTConfig, tokens: Array) -> Array:
     """Forward pass of the full token matrix; what is emitted at a token depends on it and on those before it alone.
 
@@ -181,6 +183,7 @@ def apply(params: Params, config: GPTConfig, tokens: Array) -> Array:
     return _emit(params, config, tokens, np.shape(tokens)[-1])
 
 
+@_check.arguments
 def next_states(params: Params, config: GPTConfig, context: Context, states: Array) -> Array:
     """What follows each of a chain's states when those before it are its thoughts: one forward pass, as in training.
 
@@ -212,6 +215,7 @@ Cache = tuple[KeysValues, ...]
 """Keys and values at every layer."""
 
 
+@_check.arguments
 def read_context(params: Params, config: GPTConfig, context: Context) -> Cache:
     """Keys and values of a context, which no state changes; ValueError if it is longer than ``max_tokens`` less one state."""
     tokens = context_tokens(context)
@@ -227,12 +231,14 @@ def read_context(params: Params, config: GPTConfig, context: Context) -> Cache:
     return tuple(read)
 
 
+@_check.arguments
 def no_thoughts(config: GPTConfig, num_thoughts: int, dtype: Any) -> Cache:
     """Room for the keys and values of as many states."""
     room = jnp.zeros((num_thoughts, config.num_heads, config.width // config.num_heads), dtype)
     return (KeysValues(room, room),) * config.num_layers
 
 
+@_check.arguments
 def next_state(
     params: Params, config: GPTConfig, context: Cache, thoughts: Cache, place: Array, state: Array
 ) -> tuple[Array, Cache]:

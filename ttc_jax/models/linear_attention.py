@@ -58,6 +58,7 @@ class KeyValueCache(NamedTuple):
     values: Array
 
 
+@_check.arguments
 def init(key: Array, config: LinearAttentionConfig) -> LinearAttentionParams:
     """Random weights N(0, 0.04 / e) to be trained; ValueError if key is not a single typed key.
 
@@ -67,6 +68,7 @@ def init(key: Array, config: LinearAttentionConfig) -> LinearAttentionParams:
     return LinearAttentionParams(*standard_normal(key, (2, size, size)) * (0.2 / np.sqrt(size)))
 
 
+@_check.arguments
 def gradient_step(dim: int, step_size: ArrayLike, dtype=None) -> LinearAttentionParams:
     """Parameters whose forward pass is one gradient step of size ``step_size``.
 
@@ -85,6 +87,7 @@ def gradient_step(dim: int, step_size: ArrayLike, dtype=None) -> LinearAttention
     return preconditioned_step(jnp.asarray(step_size) * jnp.eye(dim, dtype=dtype))
 
 
+@_check.arguments
 def preconditioned_step(preconditioner: Array) -> LinearAttentionParams:
     """Parameters whose forward pass is ``w + preconditioner @ X^T (y - X w) / n``.
 
@@ -105,6 +108,7 @@ def preconditioned_step(preconditioner: Array) -> LinearAttentionParams:
     return LinearAttentionParams(value=zeros.at[state, inputs].set(-preconditioner), key_query=key_query)
 
 
+@_check.arguments
 def preconditioner(params: LinearAttentionParams) -> Array:
     """The matrix P (d, d) by which any weights multiply X^T y / n in the step from the state zero.
 
@@ -116,6 +120,7 @@ def preconditioner(params: LinearAttentionParams) -> Array:
     return own + jnp.outer(params.value[state, target], params.key_query[inputs, flag])
 
 
+@_check.arguments
 def apply(params: LinearAttentionParams, tokens: Array, num_examples: int) -> Array:
     """Forward pass f(Z) of the full token matrix.
 
@@ -136,6 +141,7 @@ def apply(params: LinearAttentionParams, tokens: Array, num_examples: int) -> Ar
     return tokens + params.value @ tokens @ scores / num_examples
 
 
+@_check.arguments
 def loop(params: LinearAttentionParams, tokens: Array, num_examples: int, *, num_loops: int) -> Array:
     """The looped transformer f(f(..f(Z))): the same layer applied ``num_loops`` times to the full token matrix.
 
@@ -159,6 +165,7 @@ def loop(params: LinearAttentionParams, tokens: Array, num_examples: int, *, num
     return jax.lax.fori_loop(0, num_loops, lambda _, tokens: apply(params, tokens, num_examples), tokens)
 
 
+@_check.arguments
 def next_states(params: LinearAttentionParams, config: LinearAttentionConfig, context: Context, states: Array) -> Array:
     """What follows each of the ``states`` (T, d), every one read alone with its context: shape (T, d).
 
@@ -175,12 +182,14 @@ def next_states(params: LinearAttentionParams, config: LinearAttentionConfig, co
     return jax.vmap(follow)(states)
 
 
+@_check.arguments
 def cache_tokens(params: LinearAttentionParams, tokens: Array) -> KeyValueCache:
     """Keys and values of tokens (e, l), computed once."""
     _check_size(params, tokens)
     return KeyValueCache(keys=tokens.T @ params.key_query, values=tokens.T @ params.value.T)
 
 
+@_check.arguments
 def apply_cached(params: LinearAttentionParams, caches: tuple[KeyValueCache, ...], token: Array, num_examples: int) -> Array:
     """The column of f(Z) that belongs to one query token, from cached keys and values.
 
@@ -193,13 +202,20 @@ def apply_cached(params: LinearAttentionParams, caches: tuple[KeyValueCache, ...
     Returns:
         Column of f(Z), shape (e,).
     """
+    if not (isinstance(caches, tuple) and all(isinstance(cache, KeyValueCache) for cache in caches)):
+        raise ValueError(f"caches must be a tuple of KeyValueCache, got {_check.described(caches)}")
+    _check.shape("token", token, params.value.shape[:1])
+    _check.scalar("num_examples", num_examples, minimum=1)
     own = cache_tokens(params, token[:, None])
     attended = sum((cache.keys @ token) @ cache.values for cache in (*caches, own))
     return token + attended / num_examples
 
 
+@_check.arguments
 def write(cache: KeyValueCache, params: LinearAttentionParams, token: Array, place: Array) -> KeyValueCache:
     """``cache`` with the key and value of ``token`` (e,) at row ``place``."""
+    _check.shape("token", token, params.value.shape[:1])
+    _check.shape("place", place, ())
     new = cache_tokens(params, token[:, None])
     update = jax.lax.dynamic_update_slice_in_dim
     return KeyValueCache(*(update(rows, row, place, axis=0) for rows, row in zip(cache, new, strict=True)))

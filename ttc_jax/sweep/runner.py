@@ -42,7 +42,7 @@ class SweepResult:
         reached: where the target error is reached; everywhere without a target.
         tail_share: share of the sum of absolute values that the largest 0.1 % of tasks hold (at most 1024 tasks).
         tail_index: Hill's estimate of a in P(\\|x\\| > u) ~ u^-a; below 2 there is no variance.
-        effective_tasks: as many tasks that are alike would tell the variance as well: (sum x^2)^2 / sum x^4, the latter of the
+        effective_tasks: as many tasks that are alike would tell the variance as well: (sum e^2)^2 / sum e^4, the latter of the
             largest 0.5 % of tasks. A relative error of the variance of 10 % is a hundred.
         num_nonfinite: number of tasks with an infinite or undefined value, which also makes the mean such.
         nonfinite_tasks: indices of the first of them, for :func:`replay`.
@@ -77,6 +77,7 @@ class SweepResult:
         return heavy & (self.effective_tasks < _FEWEST_EFFECTIVE_TASKS) & (self.num_tasks >= _FEWEST_TASKS_OF_A_TAIL)
 
 
+@_check.arguments
 def sweep(
     key: Array,
     measure: Callable[..., Array],
@@ -212,6 +213,7 @@ def sweep(
     )
 
 
+@_check.arguments
 def replay(
     key: Array,
     measure: Callable[..., Array],
@@ -255,8 +257,9 @@ def _checked(key, measure, axes, reused_axes, params, matmul_precision) -> tuple
     reused = {name: _axis(name, values) for name, values in (reused_axes or {}).items()}
     if shared := grid.keys() & reused.keys():
         raise ValueError(f"reused_axes must not repeat a name of axes, got {sorted(shared)}")
-    if matmul_precision not in _PRECISIONS:
-        raise ValueError(f"matmul_precision must be one of {', '.join(_PRECISIONS)}, got {matmul_precision!r}")
+    if not isinstance(matmul_precision, str) or matmul_precision not in _PRECISIONS:
+        found = _check.described(matmul_precision)
+        raise ValueError(f"matmul_precision must be one of {', '.join(_PRECISIONS)}, got {found}")
     shape = tuple(map(len, reused.values()))
     measurement = Measurement(measure, tuple(grid), shape, params is not None, matmul_precision)
     params = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf, jax.numpy.result_type(leaf)), params)

@@ -84,15 +84,17 @@ class Summary(NamedTuple):
             return np.where(np.isfinite(spread) & (spread > 0), 1 / spread, np.inf)
 
     def effective_tasks(self) -> np.ndarray:
-        """(sum x^2)^2 / sum x^4, the latter of the largest 0.5 % of tasks: as many tasks alike would tell the variance as well.
+        """Number of tasks, each with an equal share of the variance, from which the variance would be as well known.
 
-        The relative standard error of a variance is about one over its root.
+        (sum e^2)^2 / sum e^4 with e the deviation from the mean, the latter sum over the largest 0.5 % of tasks. The relative
+        standard error of a variance is about one over its root. Zero where all tasks are equal.
         """
         moments, largest = self.moments, self._ordered()[: num_counted(self.moments.num_tasks, INDEX_SHARE)]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             scale = np.where(largest[0] > 0, largest[0], 1.0)
-            squares = moments.squared_deviations / scale**2 + moments.num_tasks * (moments.mean / scale) ** 2
-            return squares**2 / ((largest / scale) ** 4).sum(axis=0)
+            deviations = np.maximum(largest / scale - np.abs(moments.mean / scale), 0.0)
+            effective = (moments.squared_deviations / scale**2) ** 2 / (deviations**4).sum(axis=0)
+            return np.where(moments.squared_deviations > 0, effective, 0.0)
 
     def _ordered(self) -> np.ndarray:
         return -np.sort(-self.largest.astype(np.float64), axis=0)

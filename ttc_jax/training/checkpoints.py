@@ -14,8 +14,9 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
-from ttc_jax import _folders
+from ttc_jax import _check, _folders
 
 NUMERICS = 1
 """Raised when a change of this package changes the numbers of a training."""
@@ -35,7 +36,8 @@ def description(config: Any, keys: Array, label_noise_std: Any) -> dict[str, Any
     return json.loads(json.dumps(plain))
 
 
-def fingerprint(config: Any, keys: Array, *, label_noise_std: Any = 0.0) -> str:
+@_check.arguments
+def fingerprint(config: Any, keys: Array, *, label_noise_std: ArrayLike = 0.0) -> str:
     """Name of a training: a hash of its configuration, keys, noise levels and dtype, the same in every session.
 
     Args:
@@ -43,6 +45,11 @@ def fingerprint(config: Any, keys: Array, *, label_noise_std: Any = 0.0) -> str:
         keys: typed keys, one a model, shape (m,).
         label_noise_std: one number or one a model.
     """
+    if not dataclasses.is_dataclass(config):
+        raise ValueError(f"config must be a TrainingConfig, got {_check.described(config)}")
+    _check.real("label_noise_std", label_noise_std, minimum=0.0)
+    if np.ndim(label_noise_std):
+        _check.shape("label_noise_std", label_noise_std, np.shape(keys))
     noises = np.broadcast_to(np.asarray(label_noise_std, np.float32), np.shape(keys))
     text = json.dumps(description(config, keys, noises), sort_keys=True)
     return _folders.digest(text.encode())[:16]

@@ -17,6 +17,7 @@ from ttc_jax.tasks import Context
 from ttc_jax.tokens import check_context
 
 
+@_check.arguments
 def correlation(context: Context) -> Array:
     """What a linear layer sees of a context, ``X^T y / n`` (d,): minus the gradient of half its mean squared error at zero.
 
@@ -27,6 +28,7 @@ def correlation(context: Context) -> Array:
     return context.inputs.T @ context.targets / context.targets.size
 
 
+@_check.arguments
 def sample_correlation(key: Array, coefficients: Array, num_examples: int, *, label_noise_std: ArrayLike = 0.0) -> Array:
     """Draw ``X^T y / n`` of a context of isotropic inputs from its exact law, without the context: 2 n + d numbers, not n d.
 
@@ -65,6 +67,7 @@ def sample_correlation(key: Array, coefficients: Array, num_examples: int, *, la
     return (direction * (along @ targets) + across * jnp.linalg.norm(targets)) / num_examples
 
 
+@_check.arguments
 def fit_preconditioner(correlations: Array, coefficients: Array) -> Array:
     """The matrix P of least squared error of ``P X^T y / n`` over contexts of known coefficients.
 
@@ -97,6 +100,7 @@ def fit_preconditioner(correlations: Array, coefficients: Array) -> Array:
     return jax.scipy.linalg.solve(gram, _product(correlations.T, coefficients), assume_a="pos").T
 
 
+@_check.arguments
 def fit_from_labels(queries: Array, correlations: Array, labels: Array, *, tolerance: float = 1e-4) -> Array:
     """The matrix P of least squared error of the labels that it predicts at one query a context, ``x . P X^T y / n``.
 

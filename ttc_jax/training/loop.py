@@ -88,12 +88,14 @@ def learning_rate(config: TrainingConfig) -> optax.Schedule:
     return optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, config.warmup_steps or 0, config.num_steps)
 
 
+@_check.arguments
 def init_state(key: Array, config: TrainingConfig) -> TrainingState:
     """Random weights, nothing learned; the key is that of :func:`advance`."""
     params = objectives.init_params(jax.random.split(key)[0], config.model)
     return TrainingState(jnp.asarray(0), params, _optimizer(config).init(params))
 
 
+@_check.arguments
 def advance(
     key: Array, state: TrainingState, config: TrainingConfig, *, num_steps: int, label_noise_std: ArrayLike = 0.0
 ) -> tuple[TrainingState, Array]:
@@ -133,6 +135,7 @@ def advance(
     return jax.lax.scan(step, state, length=num_steps)
 
 
+@_check.arguments
 def train(key: Array, config: TrainingConfig, *, label_noise_std: ArrayLike = 0.0) -> Trained:
     """Train one model from random weights: a pure function, to be jitted, and vmapped over keys and noise levels.
 
@@ -161,6 +164,7 @@ def train(key: Array, config: TrainingConfig, *, label_noise_std: ArrayLike = 0.
     return Trained(state.params, losses)
 
 
+@_check.arguments
 def fit(
     keys: Array,
     config: TrainingConfig,
@@ -192,9 +196,6 @@ def fit(
         DivergedError: a loss is not finite; the last good checkpoint is kept.
     """
     steps_between = _check.integer("steps_between", steps_between, minimum=1)
-    if not (isinstance(keys, jax.Array) and jax.dtypes.issubdtype(keys.dtype, jax.dtypes.prng_key)):
-        raise ValueError(f"keys must be an array of typed keys (jax.random.split), got {type(keys).__name__}")
-    _check.shape("keys", keys, (None,))
     num_models = _check.integer("number of keys", len(keys), minimum=1)
     _check.real("label_noise_std", label_noise_std, minimum=0.0)
     if np.ndim(label_noise_std):

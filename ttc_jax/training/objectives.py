@@ -117,16 +117,19 @@ def is_binary(model: Model) -> bool:
     return isinstance(model, GPTConfig) and model.head == "binary"
 
 
+@_check.arguments
 def init_params(key: Array, model: Model) -> Any:
     """Random weights of a model."""
     return _MODULES[type(model)].init(key, model)
 
 
+@_check.arguments
 def next_states(params: Any, model: Model, context: Context, states: Array) -> Array:
     """What the model emits after each of the states, shape (T, d)."""
     return _MODULES[type(model)].next_states(params, model, context, states)
 
 
+@_check.arguments
 def sample_lesson(
     key: Array,
     model: Model,
@@ -146,6 +149,8 @@ def sample_lesson(
         label_noise_std: of the targets; may be traced.
         active: number of coefficients that are not zero; all if None. May be traced.
     """
+    if active is not None:
+        _check.scalar("active", active, minimum=0)
     coefficients_key, context_key, chain_key = jax.random.split(key, 3)
     dtype = jnp.result_type(float)
     is_active = jnp.arange(task.dim) < (task.dim if active is None else active)
@@ -175,6 +180,7 @@ def sample_lesson(
     return Lesson(context, states, answers, eigenvalues if sampler is None else is_active.astype(dtype))
 
 
+@_check.arguments
 def loss(params: Any, model: Model, lesson: Lesson) -> Array:
     """Mean over the thoughts of the weighted squared error, or of the cross-entropy of a binary head, a scalar.
 
