@@ -10,14 +10,16 @@ import os
 import platform
 from pathlib import Path
 
+from experiments.environment import expanded
+
 _SECONDS_WORTH_KEEPING = 0.5
 
 
 def folder() -> Path:
     """Where it is kept."""
     if given := os.environ.get("TTC_CACHE"):
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ttc-jax"
+        return expanded("TTC_CACHE", Path(given))
+    return expanded("XDG_CACHE_HOME", Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")) / "ttc-jax"
 
 
 def weights() -> Path:

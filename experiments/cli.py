@@ -1,8 +1,6 @@
 """The command line: ``ttc list | run STUDY | replay STUDY | reproduce | recorded FILE ... | report DIR | doctor``.
 
-Exit status: 0 if all is well, 1 if a prediction disagrees with its measurement, 2 if the input is wrong (one line says what
-is), 70 after a defect of the program, 75 if a process was lost, 130 after Ctrl-C. Heavy packages are imported by the commands
-that need them, so that help is instant.
+``errors.py`` lists the exit statuses. Heavy packages are imported by the commands that need them, so that help is instant.
 """
 
 from __future__ import annotations
@@ -21,14 +19,15 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments import cache, studies, workers
-from experiments.errors import UserError
+from experiments import cache, environment, studies, workers
+from experiments.errors import DEFECT, LOST, OUTPUT, STOPPED, USAGE, OutputError, UserError, printable
 from experiments.options import Command, List, Preset, Recorded, ReplayOptions, Report, Reproduce, RunOptions
 from experiments.parsing import parse
 
 _SHOW_PROGRESS_AFTER_S = 2.0
 _GIVEN = "$JAX_COMPILATION_CACHE_DIR"
-_INTERRUPTED = f"ttc: interrupted; {workers.GOES_ON}"
+_INTERRUPTED = f"interrupted; {workers.GOES_ON}"
+_STOPPED = {signal.SIGINT: _INTERRUPTED, signal.SIGTERM: f"terminated; {workers.GOES_ON}"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,37 +36,58 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _dispatch(arguments)
     except UserError as error:
-        print(f"ttc: {error}", file=sys.stderr)
-        return 2
+        _complain(error)
+        return USAGE
     except KeyboardInterrupt:
-        print(_INTERRUPTED, file=sys.stderr)
-        return 130
+        _complain(_INTERRUPTED)
+        return STOPPED + signal.SIGINT
 
 
 def console() -> None:
-    """The installed command: :func:`main`, with an exit status for defects and a Ctrl-C that stops compilers too."""
-    signal.signal(signal.SIGINT, _interrupt)
+    """Run the installed command: :func:`main`, with true statuses for defects, lost output and signals."""
+    for number in _STOPPED:
+        # A worker that is terminated is lost, as its supervisor says.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            stop = signal.SIG_DFL if workers.is_worker() and number == signal.SIGTERM else _stop
+            signal.signal(number, stop)
     try:
-        status = main()
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        os._exit(0)
+        environment.own_output()
+        status = _finished(main)
+    except OutputError as error:
+        _complain(error)
+        status = OUTPUT
     except Exception:
         traceback.print_exc()
-        status = workers.DEFECT
-    if workers.is_worker() and status not in (0, 1):
+        status = DEFECT
+    if workers.is_worker():
         workers.end(status)
+    if status == OUTPUT:
+        os._exit(status)  # Python would try to write the rest once more, and exit with a status of its own
     sys.exit(status)
 
 
-def _interrupt(*_: Any) -> None:
+def _finished(work: Callable[[], int]) -> int:
+    """Do the work and write all its output; help exits by itself."""
+    try:
+        return work()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        sys.stdout.flush()
+
+
+def _complain(text: object) -> None:
+    print(f"ttc: {printable(text)}", file=sys.stderr)
+
+
+def _stop(number: int, _: Any) -> None:
     """Leave at once: an exception raised inside a compiler or an import may be lost or crash the process."""
     if "experiments.results" in sys.modules:
         for folder in sys.modules["experiments.results"].unfinished:
             shutil.rmtree(folder, ignore_errors=True)
     if not workers.is_worker():  # whose supervisor says it
-        os.write(2, f"{_INTERRUPTED}\n".encode())
-    os._exit(130)
+        os.write(2, f"ttc: {_STOPPED[signal.Signals(number)]}\n".encode())
+    os._exit(STOPPED + number)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -85,12 +105,13 @@ def _dispatch(arguments: list[str]) -> int:
         case Recorded():
             return _recorded(command)
         case Report():
-            return _report(command.dir.expanduser())
+            return _report(environment.expanded("DIR", command.dir), command.overwrite)
         case _:
             return _doctor()
 
 
 def _list() -> int:
+    environment.check()
     width = max(map(len, studies.names()))
     for name in studies.names():
         print(f"{name:{width}}  {studies.load(name).question}")
@@ -104,6 +125,7 @@ def _run(name: str, arguments: list[str]) -> int:
 
 def _settings(kind: type[Any], name: str, arguments: list[str]) -> tuple[Any, Any]:
     """The settings of a study, and the options of a command about it, as the arguments ``command study ...`` say."""
+    environment.check()
     study, program = studies.load(name), f"ttc {arguments[0]} {name}"
     # The preset decides the defaults of the settings, so it is read first.
     asked = [argument for argument in arguments[2:] if argument not in ("-h", "--help")]
@@ -136,18 +158,25 @@ def _in_processes(options: RunOptions, arguments: list[str], work: Callable[[], 
     try:
         return work()
     except ProcessError as error:
-        print(f"ttc: {error}; {workers.GOES_ON}", file=sys.stderr)
-        return workers.LOST
+        _complain(f"{error}; {workers.GOES_ON}")
+        return LOST
 
 
 def _reproduce(options: RunOptions, arguments: list[str]) -> int:
     _check_seed(options)
+    environment.check()
     configs = {name: studies.load(name).presets[options.preset] for name in studies.names()}
 
+    out = environment.expanded("out", options.out)
+
     def work() -> int:
+        from experiments import report
+
+        if workers.leads():
+            report.check(out, options.overwrite)
         verdicts = [_run_one(name, config, options) for name, config in configs.items()]
         if workers.leads():
-            _report(options.out.expanduser())
+            _page(out, options.overwrite)
         return int("disagrees" in verdicts)
 
     return _in_processes(options, arguments, work)
@@ -162,8 +191,9 @@ def _run_one(name: str, config: Any, options: RunOptions) -> str:
     from experiments import study as study_module
     from experiments.engine import Engine, Execution
 
+    environment.devices()
     cache.keep_programs()
-    study, folder = studies.load(name), options.out.expanduser() / name
+    study, folder = studies.load(name), environment.expanded("out", options.out) / name
     warnings = study_module.check(study, config).warnings
     precision = options.target_relative_error, options.max_tasks, config.num_tasks
     execution = Execution(*precision, options.memory_mib, folder / results.SWEEPS, options.overwrite)
@@ -172,7 +202,7 @@ def _run_one(name: str, config: Any, options: RunOptions) -> str:
         study_module.measure(study, config, options.seed, Engine(execution))
         return ""
     for warning in warnings:
-        print(f"ttc: warning: {warning}", file=sys.stderr)
+        _complain(f"warning: {warning}")
     settings = {"config": json.dumps(asdict(config)), "execution": json.dumps(execution.settings())}
     with results.claimed(folder, {"study": name, **settings, "seed": options.seed}, options.overwrite):
         with _progress(name) as progress:
@@ -180,15 +210,15 @@ def _run_one(name: str, config: Any, options: RunOptions) -> str:
             dataset = study_module.run(study, config, options.seed, engine)
         verdict = results.write(folder, dataset)
     for warning in engine.warnings:
-        print(f"ttc: warning: {warning}", file=sys.stderr)
+        _complain(f"warning: {warning}")
     print(f"{name}: {verdict}; {folder}")
     if engine.num_tasks == 0 and options.target_relative_error is not None:
-        print(f"ttc: warning: target_relative_error does nothing for {name}, which has no sweep over tasks", file=sys.stderr)
+        _complain(f"warning: target_relative_error does nothing for {name}, which has no sweep over tasks")
     if verdict.accepted_controls:
         unnoticed = ", or ".join(verdict.accepted_controls)
         what = "measurement" if verdict.reference else "prediction"
         count = config.num_tasks if options.target_relative_error is None else engine.num_tasks
-        print(f"ttc: warning: {count} tasks are too few to notice a {what} {unnoticed}", file=sys.stderr)
+        _complain(f"warning: {count} tasks are too few to notice a {what} {unnoticed}")
     return verdict.outcome
 
 
@@ -215,6 +245,7 @@ def _replay(name: str, arguments: list[str]) -> int:
     from experiments import study as study_module
     from experiments.engine import Replay as ReplayEngine
 
+    environment.devices()
     cache.keep_programs()
     study, engine = studies.load(name), ReplayEngine(options.task)
     study_module.check(study, config)
@@ -258,40 +289,52 @@ def _progress(description: str) -> Iterator[Callable[[float], None]]:
 
 def _recorded(command: Recorded) -> int:
     _check_seed(command)
-    names = [path.stem for path in command.files]
-    if len(set(names)) < len(names):
-        raise UserError(f"FILE must have names that differ, got {', '.join(map(str, command.files))}")
-    from experiments import record_files
+    environment.check()
+    environment.devices()
+    from experiments import record_files, report
 
+    out = environment.expanded("out", command.out)
+    files = [environment.expanded("FILE", path) for path in command.files]
+    record_files.check_names(files)
+    report.check(out, command.overwrite)
+    # All files are read and may be written before the first is analysed, which takes long.
+    records = [record_files.load(path, out / path.stem, command) for path in files]
     outcomes = []
-    for path in command.files:
-        folder = command.out.expanduser() / path.stem
-        with _progress(path.stem) as progress:
-            verdict = record_files.run(path.expanduser(), folder, command, progress)
-        print(f"{path.stem}: {verdict}; {folder}")
+    for record in records:
+        with _progress(record.folder.name) as progress:
+            verdict = record_files.run(record, command, progress)
+        print(f"{record.folder.name}: {verdict}; {record.folder}")
         outcomes.append(verdict.outcome)
-    _report(command.out.expanduser())
+    _page(out, command.overwrite)
     return int("disagrees" in outcomes)
 
 
-def _report(folder: Path) -> int:
+def _report(folder: Path, overwrite: bool) -> int:
+    environment.check()
+    return USAGE if _page(folder, overwrite) else 0
+
+
+def _page(folder: Path, overwrite: bool) -> list[str]:
+    """Write the page; returns the results that it leaves out, which are named."""
     from experiments import report
 
-    print(f"report: {report.write(folder)}")
-    return 0
+    path, left_out = report.write(folder, overwrite)
+    for reason in left_out:
+        _complain(f"warning: the page leaves out a result: {reason}")
+    print(f"report: {path}")
+    return left_out
 
 
 def _doctor() -> int:
+    environment.check()
     import jax
 
     from experiments import study
 
     for package, version in study.versions().items():
         print(f"{package:10} {version}")
-    try:
-        print(f"{'devices':10} {study.device()}")
-    except RuntimeError as error:
-        raise UserError(f"JAX must find a device, got none ({' '.join(str(error).split())})") from error
+    environment.devices()
+    print(f"{'devices':10} {study.device()}")
     print(
         f"simulation runs on {jax.default_backend()}, in {jax.numpy.result_type(float)}; sums over tasks in float64 on the host"
     )
@@ -302,4 +345,6 @@ def _doctor() -> int:
 
 
 if __name__ == "__main__":
-    console()
+    import ttc_start
+
+    ttc_start.console()

@@ -106,6 +106,8 @@ class Report:
 
     dir: tyro.conf.Positional[Path]
     """Folder of results."""
+    overwrite: bool = False
+    """Replace a report.html that was not written by this command."""
 
 
 @dataclass(frozen=True)

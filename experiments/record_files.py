@@ -6,31 +6,60 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from experiments import record, results
+from experiments import record, report, results
 from experiments.agreement import Verdict
-from experiments.errors import UserError
+from experiments.errors import UserError, printable
 from ttc_jax import recorded
 
 
-def run(path: Path, folder: Path, options: Any, progress: Callable[[float], None] = lambda share: None) -> Verdict:
-    """Read, analyse and write; ``options`` are those of the command.
+class Record(NamedTuple):
+    """A file that was read: its problems, what is asked of them, and the folder and settings of the results."""
+
+    problems: list[recorded.Problem]
+    config: record.RecordConfig
+    folder: Path
+    settings: dict[str, Any]
+
+
+def check_names(files: Sequence[Path]) -> None:
+    """Raise UserError unless each file has a name of its own that a folder of results can have."""
+    for path in files:
+        try:
+            path.name.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"FILE must have a name in UTF-8, got {path}; rename it") from error
+        if path.stem == report.PAGE or path.stem.startswith("."):
+            raise UserError(f"FILE must have a name that its results can have, got {path}; rename it")
+    names = [path.stem for path in files]
+    if len(set(names)) < len(names):
+        raise UserError(f"FILE must have names that differ, got {', '.join(map(str, files))}")
+
+
+def load(path: Path, folder: Path, options: Any) -> Record:
+    """Read a file, and check that its results may be written; ``options`` are those of the command.
 
     Raises:
-        UserError: the file cannot be read, a line is damaged, or the record or the options do not allow it.
+        UserError: the file cannot be read, a line is damaged, or the folder holds other results.
     """
     problems, digest, num_damaged = _read(path, options.skip_damaged)
     asked = {name: getattr(options, name) for name in ("budget", "predict", "price", "verifier_price", "value", "stop_level")}
     config = record.RecordConfig(path.name, digest, **asked, skip_damaged=num_damaged)
     settings = {"study": record.NAME, "config": json.dumps(dataclasses.asdict(config)), "seed": options.seed}
-    with results.claimed(folder, settings, options.overwrite):
-        dataset = record.analyse(problems, config, options.seed, progress)
+    results.check_free(folder, settings, options.overwrite)
+    return Record(problems, config, folder, settings)
+
+
+def run(found: Record, options: Any, progress: Callable[[float], None] = lambda share: None) -> Verdict:
+    """Analyse a record and write its results; UserError if the record or the options do not allow it."""
+    with results.claimed(found.folder, found.settings, options.overwrite):
+        dataset = record.analyse(found.problems, found.config, options.seed, progress)
         for warning in json.loads(dataset.attrs["warnings"]):
-            print(f"ttc: warning: {warning}", file=sys.stderr)
-        return results.write(folder, dataset)
+            print(f"ttc: warning: {printable(warning)}", file=sys.stderr)
+        return results.write(found.folder, dataset)
 
 
 def _read(path: Path, skips: bool) -> tuple[list[recorded.Problem], str, int]:
@@ -39,7 +68,7 @@ def _read(path: Path, skips: bool) -> tuple[list[recorded.Problem], str, int]:
 
     def report(error: recorded.DamagedLineError) -> None:
         left_out.append(error)
-        print(f"ttc: warning: {error}; skipped", file=sys.stderr)
+        print(f"ttc: warning: {printable(error)}; skipped", file=sys.stderr)
 
     if path.exists() and not path.is_file():  # it is read twice
         raise UserError(f"FILE must be a regular file, got {path}")

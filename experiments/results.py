@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: data.nc, figure.png and .pdf, verdict.json; put there when all four are ready."""
+"""Files that a run leaves in its folder: data.nc, figure.png and .pdf, verdict.json; put there when all four are ready."""
 
 from __future__ import annotations
 
@@ -14,183 +14,179 @@ from typing import Any
 import filelock
 import xarray as xr
 
-from experiments import agreement, figures, studies
+from experiments import agreement, figures, reading, studies
 from experiments.agreement import Verdict
-from experiments.errors import UserError
+from experiments.errors import UserError, printable
+from experiments.reading import DATA, SUMS, read
+from experiments.study import versions
+from ttc_jax import _folders
 
-DATA = "data.nc"
-SWEEPS = "sweeps"  # folder of what the sweeps have measured, of a finished run too
-_RUN = "run.json"  # whose that is
+__all__ = ["DATA", "FILES", "SWEEPS", "claimed", "find", "locked", "read", "unfinished", "write"]
+
+SWEEPS = "sweeps"  # folder of completed chunks, of a finished run too
+_RUN = "run.json"  # description of the run that they are part of
 _WORKSHOP = ".unfinished-"
-FILES = ("figure.png", "figure.pdf", "verdict.json", DATA)  # the data last: where it is, the run is complete
+FILES = ("figure.png", "figure.pdf", "verdict.json", DATA)  # the data last: a folder that has them has a complete run
 unfinished: set[Path] = set()  # folders of files not yet in their place
-_VARIABLES = {"measured", "standard_error", "predicted", "model_error", "judged"}
-_ATTRIBUTES = {"study", "config", "seed", "warnings", "versions", "device", "wall_time_s"}
+_SECONDS_TO_WAIT = 10.0
 
 
 @contextlib.contextmanager
 def claimed(folder: Path, attributes: dict[str, Any], overwrite: bool) -> Iterator[Path]:
-    """Have ``folder`` for one run alone, having made sure that it may write there; gives the folder of its sweeps.
+    """Hold ``folder`` for one run, and yield the folder of its sweeps.
 
     Raises:
-        UserError: the folder cannot be written, another run has it, or it holds what the run would replace and ``overwrite`` is
-            not set.
+        UserError: the folder cannot be written, another run has it, or it holds files that the run would replace and
+            ``overwrite`` is not set.
     """
-    _check_writable(folder)
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise UserError(f"out must be a folder that no other run writes to, got {folder}, where one is running") from error
-    try:
-        _check_free(folder, attributes, overwrite)
-        for leftover in folder.glob(f"{_WORKSHOP}*"):  # of a run that was killed
+    with locked("out", folder):
+        check_free(folder, attributes, overwrite)
+        for leftover in folder.glob(f"{_WORKSHOP}*"):  # of a run that was killed: its lock is free
             shutil.rmtree(leftover, ignore_errors=True)
         sweeps = folder / SWEEPS
-        _note(sweeps / _RUN, json.dumps(attributes))
+        with _writing(folder):
+            sweeps.mkdir(exist_ok=True)
+            _folders.write(sweeps / _RUN, json.dumps({**attributes, "versions": json.dumps(versions())}).encode())
         yield sweeps
-    finally:
-        lock.release()
 
 
-def _note(path: Path, text: str) -> None:
-    """Write a small file in one piece."""
-    unfinished = path.with_name(f".{path.name}")
-    try:
-        path.parent.mkdir(exist_ok=True)
-        with open(unfinished, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise UserError(f"out must be a folder that can be written, got {path.parent} ({error.strerror})") from error
+@contextlib.contextmanager
+def locked(name: str, folder: Path, seconds: float = 0.0) -> Iterator[None]:
+    """Hold a folder that can be written, against other runs; ``name`` is the argument that names the folder.
 
-
-def _check_writable(folder: Path) -> None:
+    Raises:
+        UserError: the folder cannot be made or written, or another run has not left it after so many seconds.
+    """
+    lock = filelock.FileLock(folder / _folders.LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        lock.acquire(timeout=seconds)
+    except filelock.Timeout as error:
+        raise UserError(f"{name} must be a folder that no other run writes to, got {folder}, where one is running") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise UserError(f"{name} must be a folder that can be written, got {folder} ({_reason(error)})") from error
+    try:
+        for leftover in folder.glob(f".*{_folders.UNFINISHED}"):
+            leftover.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
+
+
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or printable(error, 200)
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Within this block a failed write is a UserError."""
+    try:
+        yield
     except OSError as error:
-        raise UserError(f"out must be a folder that can be written, got {folder} ({error.strerror})") from error
+        raise UserError(f"out must be a folder that can be written, got {folder} ({_reason(error)})") from error
+
+
+def check_free(folder: Path, attributes: dict[str, Any], overwrite: bool) -> None:
+    """Raise UserError if a folder holds files that a run with these attributes would replace unasked."""
     for name in FILES:
         if (folder / name).is_dir():
             raise UserError(f"out must be a folder where {name} can be written, got {folder}, in which {name} is a folder")
-
-
-def _check_free(folder: Path, attributes: dict[str, Any], overwrite: bool) -> None:
-    """Nothing in the folder that the run would replace unasked."""
     if overwrite:
         return
-    if not (folder / DATA).exists():
-        begun = _begun(folder)
-        if begun is not None and not _differences(begun, attributes):
-            return
-        if foreign := [name for name in FILES if (folder / name).exists()]:
-            raise UserError(
-                f"out must be a folder without other files, got {folder} with {foreign[0]}; --overwrite replaces it"
-            )
-        if begun is not None and any((folder / SWEEPS).glob("*/*.chunk")):
-            _check_same(folder, begun, attributes, "unfinished run")
-        return
     try:
-        found = read(folder).attrs
+        found = reading.settings(folder / SWEEPS / _RUN)
+        if (folder / DATA).exists():
+            found = read(folder).attrs
     except UserError as error:
         raise UserError(f"{error}; add --overwrite to replace it") from error
-    _check_same(folder, found, attributes, "run")
-
-
-def _begun(folder: Path) -> dict[str, Any] | None:
-    """The settings of the run that last had the folder; None if there was none, or nobody can tell."""
-    try:
-        found = json.loads((folder / SWEEPS / _RUN).read_text())
-        _flat(found)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return None
-    return found
-
-
-def _check_same(folder: Path, found: dict[str, Any], attributes: dict[str, Any], what: str) -> None:
-    if different := _differences(found, attributes):
+    known = reading.hashes(folder)
+    foreign = [name for name in FILES if (folder / name).exists() and not _is_known(folder / name, known.get(name, set()))]
+    if foreign:
+        raise UserError(f"out must be a folder without other files, got {folder} with {foreign[0]}; --overwrite replaces it")
+    has_results = (folder / DATA).exists() or any((folder / SWEEPS).glob("*/*.chunk"))
+    if found is not None and has_results and (different := _differences(found, attributes)):
         raise UserError(
-            f"out must be a folder without other results, got {folder}, whose {what} has {', '.join(different)}; "
+            f"out must be a folder without other results, got {folder}, whose run has {', '.join(different)}; "
             "name another --out, or add --overwrite"
         )
 
 
+def _is_known(path: Path, known: set[str]) -> bool:
+    try:
+        return bool(known) and _folders.digest(_folders.read(path, reading.MOST_BYTES)) in known
+    except OSError:
+        return False
+
+
 def _differences(found: dict[str, Any], asked: dict[str, Any]) -> list[str]:
-    """The settings in which two runs differ, with both values."""
-    before, now = _flat(found), _flat(asked)
-    names = sorted(before.keys() | now.keys())
-    return [f"{name} {before.get(name)} instead of {now.get(name)}" for name in names if before.get(name) != now.get(name)]
-
-
-def _flat(run: dict[str, Any]) -> dict[str, Any]:
-    """All settings of a run by name."""
-    execution = json.loads(run.get("execution", "{}"))
-    return {**json.loads(run["config"]), **execution, "seed": int(run["seed"]), "study": run["study"]}
+    """Return the settings in which two runs differ, with both values."""
+    before, now = reading.flat(found), reading.flat({**asked, "versions": json.dumps(versions())})
+    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    return [printable(f"{name} {before.get(name)} instead of {now.get(name)}", 200) for name in names]
 
 
 def write(folder: Path, dataset: xr.Dataset) -> Verdict:
-    """Judge and draw a finished run and write its files, each replaced only when all are ready."""
+    """Judge and draw a finished run and write its files, each replaced only when all are ready.
+
+    Raises:
+        UserError: a file cannot be written, for want of room say; files of an earlier run are kept.
+    """
     study, verdict = studies.load(dataset.attrs["study"]), agreement.judge(dataset)
-    workshop = Path(tempfile.mkdtemp(dir=folder, prefix=_WORKSHOP))
-    unfinished.add(workshop)
-    try:
-        dataset.to_netcdf(workshop / DATA, engine="h5netcdf")
-        with figures.style():
-            figure = study.draw(dataset)
-            figure.savefig(workshop / "figure.png", dpi=150)
-            figure.savefig(workshop / "figure.pdf", metadata={"CreationDate": None})
-        report = {
-            "study": study.name,
-            "question": study.question,
-            **verdict.as_dict(),
-            "findings": study.findings(dataset),
-            "warnings": json.loads(dataset.attrs["warnings"]),
-            "decoder": json.loads(dataset.attrs["config"]).get("decoder"),
-            "config": json.loads(dataset.attrs["config"]),
-            **{name: dataset.attrs[name] for name in ("seed", "num_tasks", "num_looks", "device", "wall_time_s")},
-            "versions": json.loads(dataset.attrs["versions"]),
-        }
-        (workshop / "verdict.json").write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
-        for name in FILES:
-            os.replace(workshop / name, folder / name)
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
-        unfinished.discard(workshop)
+    with _writing(folder):
+        workshop = Path(tempfile.mkdtemp(dir=folder, prefix=_WORKSHOP))
+        unfinished.add(workshop)
+        try:
+            dataset.to_netcdf(workshop / DATA, engine="h5netcdf")
+            with figures.style():
+                figure = study.draw(dataset)
+                figure.savefig(workshop / "figure.png", dpi=150)
+                figure.savefig(workshop / "figure.pdf", metadata={"CreationDate": None})
+            report = {
+                "study": study.name,
+                "question": study.question,
+                **verdict.as_dict(),
+                "findings": study.findings(dataset),
+                "warnings": json.loads(dataset.attrs["warnings"]),
+                "decoder": json.loads(dataset.attrs["config"]).get("decoder"),
+                "config": json.loads(dataset.attrs["config"]),
+                **{name: dataset.attrs[name] for name in ("seed", "num_tasks", "num_looks", "device", "wall_time_s")},
+                "versions": json.loads(dataset.attrs["versions"]),
+            }
+            (workshop / "verdict.json").write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+            _put(workshop, folder)
+        finally:
+            shutil.rmtree(workshop, ignore_errors=True)
+            unfinished.discard(workshop)
     return verdict
 
 
-def read(folder: Path) -> xr.Dataset:
-    """The labelled results of a run.
+def _put(workshop: Path, folder: Path) -> None:
+    """Move the files to their place; until all have moved, the hashes of old and new ones are both on record."""
+    new = {name: {_folders.digest((workshop / name).read_bytes())} for name in FILES}
+    old = reading.hashes(folder)
+    _note_hashes(folder, {name: new[name] | old.get(name, set()) for name in FILES})
+    for name in FILES:
+        os.replace(workshop / name, folder / name)
+    _note_hashes(folder, new)
 
-    Raises:
-        UserError: there are none, or the file is damaged.
-    """
-    path = folder / DATA
-    if not path.is_file():
-        raise UserError(f"{path} must be a result file, and is none")
-    try:
-        dataset = xr.load_dataset(path, engine="h5netcdf")
-        missing = (_VARIABLES - set(dataset)) | (_ATTRIBUTES - set(dataset.attrs))
-        for name in ("config", "versions", "warnings"):
-            json.loads(dataset.attrs.get(name, "null"))
-    except Exception as error:  # the reader raises many kinds on a damaged file
-        raise UserError(f"{path} must be a complete result file, but it is damaged ({type(error).__name__})") from error
-    if missing:
-        raise UserError(f"{path} must be a result file of this package, but it lacks {', '.join(sorted(missing))}")
-    return dataset
+
+def _note_hashes(folder: Path, hashes: dict[str, set[str]]) -> None:
+    lines = [f"{value}  {name}\n" for name, values in hashes.items() for value in sorted(values)]
+    _folders.write(folder / SUMS, "".join(lines).encode())
 
 
 def find(folder: Path) -> list[Path]:
-    """The run folders in ``folder``, or the folder itself if it is one.
+    """Return the run folders in ``folder``, or the folder itself if it is one.
 
     Raises:
         UserError: there are none.
     """
-    runs = [folder] if (folder / DATA).exists() else sorted(path.parent for path in folder.glob(f"*/{DATA}"))
+    try:
+        runs = [folder] if (folder / DATA).exists() else sorted(path.parent for path in folder.glob(f"*/{DATA}"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"DIR must be a folder that can be read, got {folder} ({_reason(error)})") from error
     if not runs:
         raise UserError(f"DIR must be a folder of results (STUDY/{DATA}), got {folder}")
     return runs

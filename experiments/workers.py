@@ -14,14 +14,12 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any, NoReturn
 
-from experiments.errors import UserError
+from experiments import environment
+from experiments.errors import AGREES, DEFECT, DISAGREES, LOST, OUTPUT, USAGE, UserError
 
-LOST = 75
-"""Exit status after the loss of a process: the same command goes on (EX_TEMPFAIL)."""
-DEFECT = 70
-"""Exit status after a defect of the program (EX_SOFTWARE)."""
 GOES_ON = "what is measured is kept, and the same command goes on"
 _ADDRESS, _COUNT, _INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 _WORKER = "TTC_WORKER"
@@ -31,6 +29,10 @@ _SIGN_OF_LIFE_S = 20
 _POLL_S = 0.05
 _LAST_WORDS_S = 6.0
 _SECONDS_TO_SPEAK = 3.0
+_OWN = (USAGE, DEFECT, OUTPUT, LOST)
+_DISAGREES = 11  # status of a worker: Python itself exits with 1 when it cannot start
+# Neither the folder in which a worker starts nor its modules are looked at before the packages of this file.
+_PROGRAM = "import sys; sys.path.append({root!r}); import ttc_start; ttc_start.console()"
 
 
 def is_worker() -> bool:
@@ -75,10 +77,11 @@ def supervise(arguments: list[str], processes: int | str) -> int:
         try:
             for place, environment in enumerate(environments):
                 # A worker ends when the other end of its standard input does, however that comes.
-                streams: dict[str, Any] = {"stdin": subprocess.PIPE}
+                streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": sys.stdout}
                 if place > 0:
                     streams |= {"stdout": subprocess.DEVNULL, "stderr": said}
-                command = [sys.executable, "-m", "experiments.cli", *arguments]
+                program = _PROGRAM.format(root=str(Path(__file__).resolve().parents[1]))
+                command = [sys.executable, "-P", "-c", program, *arguments]
                 workers.append(subprocess.Popen(command, env={**os.environ, **environment, _WORKER: where}, **streams))
             place, status, leader = _wait(workers)
         finally:
@@ -92,6 +95,10 @@ def supervise(arguments: list[str], processes: int | str) -> int:
         lost = "was lost, or lost another one" if status == -signal.SIGABRT else f"was killed ({signal.Signals(-status).name})"
         print(f"ttc: {who} {lost}; {GOES_ON}", file=sys.stderr)
         return LOST
+    if status == _DISAGREES:
+        return DISAGREES
+    if status not in (AGREES, *_OWN):  # Python did not start, say
+        status = DEFECT
     if status == DEFECT and place > 0:
         print(words, file=sys.stderr)
     elif place > 0 and leader is None:  # otherwise the first one has said what it heard of this one
@@ -105,7 +112,7 @@ def _wait(workers: list[subprocess.Popen[bytes]]) -> tuple[int, int, int | None]
     while True:
         statuses = [worker.poll() for worker in workers]
         # The first one's status says how the run went, which the others do not know.
-        failed = [(place, status) for place, status in enumerate(statuses) if status and (place, status) != (0, 1)]
+        failed = [(place, status) for place, status in enumerate(statuses) if status and (place, status) != (0, _DISAGREES)]
         ending = time.monotonic() if failed and ending is None else ending
         killed = [one for one in failed if one[1] < 0 and one[1] != -signal.SIGABRT]
         # One that fails tells the others; which of them ends first does not matter.
@@ -123,7 +130,9 @@ def _weight(failed: tuple[int, int]) -> tuple[int, int]:
 
 
 def end(status: int) -> NoReturn:
-    """End a worker that failed, without waiting for the others; the first lets them speak, who are cut off with it."""
+    """End a worker. One that failed does not wait for the others; the first lets them speak, who are cut off with it."""
+    if status in (AGREES, DISAGREES):
+        sys.exit(_DISAGREES if status == DISAGREES else status)
     sys.stderr.flush()
     if leads():
         time.sleep(_SECONDS_TO_SPEAK)
@@ -136,8 +145,11 @@ def join() -> None:
     Raises:
         UserError: the environment does not say how, or nobody answers.
     """
+    environment.check()
     import jax
 
+    # Otherwise JAX catches SIGTERM, and the worker goes on.
+    jax.config.update("jax_enable_preemption_service", False)
     threading.Thread(target=_follow, daemon=True).start()
     asked: dict[str, Any] = {}
     if address := os.environ.get(_ADDRESS):
@@ -152,6 +164,7 @@ def join() -> None:
     except (ValueError, RuntimeError) as error:
         said = " ".join(str(error).split())[:200]
         raise UserError(f"processes must be able to meet, got {asked or 'nothing in the environment'} ({said})") from error
+    environment.devices()
     if os.environ[_WORKER] == _HERE and jax.default_backend() != "cpu":
         count = jax.process_count()
         raise UserError(f"processes must be 1 on a machine with accelerators, of which one drives all, got {count}")

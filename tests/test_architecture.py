@@ -20,7 +20,8 @@ MAY_IMPORT = {
 # Within a package a module may import only itself and modules of earlier layers.
 LAYERS = {
     "ttc_jax": [
-        {"_check", "_folders", "_values"},
+        {"_values"},
+        {"_check", "_folders"},
         {"normals"},
         {"tasks"},
         {"tokens", "sampling"},
@@ -34,6 +35,7 @@ LAYERS = {
     ],
     "experiments": [
         {"errors"},
+        {"environment"},
         {"figures", "agreement", "engine", "cache", "workers", "parsing", "options"},
         {"study", "trained"},
         {"extrapolation", "samples"},
@@ -41,8 +43,10 @@ LAYERS = {
         {"choosers", "binary", "record"},
         {"answers", "record_study"},
         {"studies"},
-        {"results", "markup"},
-        {"report", "record_files"},
+        {"reading", "markup"},
+        {"results"},
+        {"report"},
+        {"record_files"},
         {"cli"},
     ],
     "theory": [

@@ -1,11 +1,14 @@
-"""What checkpoints and stores of sweeps share: whose a folder is, one writer at a time, files that are whole or not there."""
+"""Folders of checkpoints, stores and results: descriptions of origin, atomic writes, bounded reads of regular files."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import importlib.metadata
+import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,9 +17,13 @@ import jax
 import numpy as np
 from jax import Array
 
+from ttc_jax._values import shown
+
 LOCK = ".lock"
 UNFINISHED = ".unfinished"
 """Suffix of a file that is being written."""
+MOST_JSON_BYTES = 2**24
+"""Size limit of an index."""
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -33,7 +40,7 @@ def differences(found: dict[str, Any], own: dict[str, Any]) -> str:
     """What differs between two descriptions, in words; empty if nothing does."""
     flat = [dict(_flat(description)) for description in (found, own)]
     names = [name for name in flat[0] | flat[1] if flat[0].get(name) != flat[1].get(name)]
-    return ", ".join(f"{name} is {flat[0].get(name)} instead of {flat[1].get(name)}" for name in names)
+    return ", ".join(f"{name} is {shown(flat[0].get(name))} instead of {shown(flat[1].get(name))}" for name in names)
 
 
 def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -42,6 +49,43 @@ def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{prefix}.{name}".removeprefix(".").removeprefix("config."))
     else:
         yield prefix, values
+
+
+def read(path: Path, at_most: int) -> bytes:
+    """Return the content of a regular file of at most so many bytes.
+
+    Raises:
+        OSError: the file cannot be read, is not a regular one, or is larger.
+    """
+    # Without O_NONBLOCK, opening a named pipe would wait for its writer.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        if found.st_size > at_most:
+            raise OSError(errno.EFBIG, f"{found.st_size} bytes, more than the {at_most} that are read", str(path))
+        return file.read(at_most)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a regular file.
+
+    Raises:
+        OSError: as :func:`read`.
+        ValueError: the file holds something else, or is nested too deeply.
+    """
+    return parse_object(read(path, MOST_JSON_BYTES))
+
+
+def parse_object(text: bytes | str) -> dict[str, Any]:
+    """Return the JSON object in a text; ValueError if the text holds something else, or is nested too deeply."""
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("JSON is nested too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"JSON must be an object, got {shown(found)}")
+    return found
 
 
 @contextlib.contextmanager

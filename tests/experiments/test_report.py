@@ -1,5 +1,7 @@
 """The page of results: that it is whole and needs nothing from outside, and how a browser shows it."""
 
+import base64
+import hashlib
 import html
 import json
 import re
@@ -245,13 +247,20 @@ def browser(folder, target, *flags):
     return subprocess.run([*command, profile, target.as_uri()], capture_output=True, text=True, timeout=60, check=True)
 
 
+def scripted(page, script):
+    """A copy of a page with a script of a test, which the policy of the page would not let run."""
+    allowed = re.sub(r"script-src 'sha256-[^']*'", "script-src 'unsafe-inline'", page)
+    assert allowed != page
+    return allowed.replace("</body>", f"<script>{script}</script></body>")
+
+
 def measured(folder, pages, script, height=800):
     """What copies of pages say of themselves, each in a frame of its width; and what the console says."""
     frames = ""
     for name, (page, width) in pages.items():
         send = f"const send = (values) => parent.postMessage(['{name}', values], '*');"
         when = f"addEventListener('load', async () => {{ {send} {script} }});"
-        (folder / f"{name}.html").write_text(page.replace("</body>", f"<script>{when}</script></body>"))
+        (folder / f"{name}.html").write_text(scripted(page, when))
         frames += f"<iframe src='{name}.html' style='border: 0; width: {width}px; height: {height}px'></iframe>"
     harness = folder / "frames.html"
     harness.write_text(FRAMED.format(frames=frames))
@@ -267,6 +276,13 @@ def picture(folder, page, *flags, size="1280,1500"):
     copy.write_text(page)
     browser(folder, copy, f"--screenshot={shot}", f"--window-size={size}", *flags)
     return matplotlib.image.imread(shot)[..., :3].mean(axis=-1)
+
+
+def test_the_policy_allows_the_script_of_the_page_alone(page):
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = re.search(r"Content-Security-Policy content=\"([^\"]*)\"", page)[1]
+    assert re.search(r"script-src ([^;]*)", policy)[1] == f"'sha256-{digest}'"
 
 
 @needs_browser
@@ -341,8 +357,7 @@ def test_light_and_dark(page, tmp_path):
 def test_a_white_ground_in_the_dark_is_noticed(page, tmp_path):
     parts = {"formula": ".formula", "figure": "figure"}
     for part, selector in parts.items():
-        only = f"<script>document.body.replaceChildren(document.querySelector('{selector}'))</script></body>"
-        alone = page.replace("</body>", only)
+        alone = scripted(page, f"document.body.replaceChildren(document.querySelector('{selector}'))")
         white = alone.replace("mix-blend-mode: screen", "mix-blend-mode: normal").replace(
             "filter: invert(1)", "filter: invert(0)"
         )
