@@ -120,10 +120,10 @@ def measure(
             reused_axes={"num_steps": steps, **reused},
             num_tasks=config.num_tasks,
         )
-        found.append((result.mean, result.standard_error, result.effective_tasks))
+        found.append((result.mean, result.standard_error))
+    mean, error = np.moveaxis(np.array(found), 1, 0)
     axes = {"inverse_temperature": np.sort(config.inverse_temperature), "num_steps": steps, **reused}
-    mean, error, effective = np.moveaxis(np.array(found), 1, 0)
-    return extrapolation.with_limit(dims, axes, mean, error, effective)
+    return extrapolation.with_limit(dims, axes, mean, error)
 
 
 def judged(dims: tuple[int, ...], num_tasks: int, rate: np.ndarray) -> np.ndarray:

@@ -21,23 +21,16 @@ EXTRAPOLATED = "extrapolated"
 
 
 def with_limit(
-    dims: np.ndarray,
-    axes: dict[str, np.ndarray],
-    mean: np.ndarray,
-    error: np.ndarray,
-    effective: np.ndarray,
-    num_dims: int = 2,
+    dims: np.ndarray, axes: dict[str, np.ndarray], mean: np.ndarray, error: np.ndarray, num_dims: int = 2
 ) -> Measurement:
-    """Measurements on axes (dim, *axes), and their extrapolation to infinite dimension from the ``num_dims`` largest."""
+    """Measurements on axes (dim, *axes), and their extrapolation to infinite dimension from the ``num_dims`` largest.
+
+    There is no number of effective tasks: each task is an average over hundreds of coefficients, or a logarithm, and has a law
+    that is near normal, so that Student's t holds for few tasks.
+    """
     limit, stray = extrapolated(dims[-num_dims:], mean[-num_dims:], error[-num_dims:])
     named = np.array([*map(str, dims), EXTRAPOLATED])
-    fewest = effective[-num_dims:].min(axis=0)
-    return Measurement(
-        {"dim": named, **axes},
-        mean=np.concatenate([mean, limit[None]]),
-        standard_error=np.concatenate([error, stray[None]]),
-        effective_tasks=np.concatenate([effective, fewest[None]]),
-    )
+    return Measurement({"dim": named, **axes}, np.concatenate([mean, limit[None]]), np.concatenate([error, stray[None]]))
 
 
 def extrapolated(dims: np.ndarray, mean: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,10 +82,9 @@ def measure_typical(
             num_tasks=num_runs,
             relative=False,
         )
-        found.append((result.mean, result.standard_error, result.effective_tasks))
-    mean, error, effective = np.moveaxis(np.array(found), 1, 0)
-    logs = with_limit(dims, {**swept, **reused}, mean, error, effective, num_dims)
-    # Logarithms have no heavy tail, so that Student's t holds for few runs: effective tasks need not be asked for.
+        found.append((result.mean, result.standard_error))
+    mean, error = np.moveaxis(np.array(found), 1, 0)
+    logs = with_limit(dims, {**swept, **reused}, mean, error, num_dims)
     return Measurement(logs.axes, np.exp(logs.mean), np.exp(logs.mean) * logs.standard_error)
 
 

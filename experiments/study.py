@@ -34,7 +34,7 @@ class Measurement:
         mean: average over tasks.
         standard_error: of that average.
         effective_tasks: :attr:`ttc_jax.SweepResult.effective_tasks` at each point, the fewest where sweeps are combined; None
-            if the averages are not those of a sweep.
+            if the values of the tasks are themselves averages of many, and near normal.
         details: further measured arrays, by name: on the same axes, or with axes of their own.
     """
 

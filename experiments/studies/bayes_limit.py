@@ -143,7 +143,7 @@ def measure(config: BayesLimitConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate every dimension with every number of examples."""
     dims, ratios, names = np.sort(config.dim), _ratios(config), decoders(config)
     engine.expect(len(dims) * len(ratios), combined=2)
-    found: list[list[tuple[np.ndarray, ...]]] = []
+    found: list[list[tuple[np.ndarray, np.ndarray]]] = []
     for dim in dims:
         found.append([])
         for ratio in ratios:
@@ -154,10 +154,9 @@ def measure(config: BayesLimitConfig, seed: int, engine: Engine) -> Measurement:
                 reused_axes={"decoder": np.arange(len(names))},
                 num_tasks=config.num_tasks,
             )
-            found[-1].append((result.mean[0], result.standard_error[0], result.effective_tasks[0]))
-    mean, error, effective = np.moveaxis(np.array(found), (2, 3), (0, 2))  # (dim, decoder, ratio) each
-    axes = {"decoder": np.array(names), "examples_per_coefficient": ratios}
-    return extrapolation.with_limit(dims, axes, mean, error, effective)
+            found[-1].append((result.mean[0], result.standard_error[0]))
+    mean, error = np.moveaxis(np.array(found), (2, 3), (0, 2))  # (dim, decoder, ratio)
+    return extrapolation.with_limit(dims, {"decoder": np.array(names), "examples_per_coefficient": ratios}, mean, error)
 
 
 @functools.lru_cache(maxsize=32)
