@@ -273,7 +273,7 @@ def _looks(num_tasks: int, target_error: float | None, max_tasks: int | None) ->
     """Numbers of tasks at which a sweep may stop, fixed beforehand."""
     if target_error is None:
         if max_tasks is not None:
-            raise ValueError(f"max_tasks must be None without a target_error, got {max_tasks}")
+            raise ValueError(f"max_tasks must be None without a target_error, got {_check.described(max_tasks)}")
         return [num_tasks]
     _check.scalar("target_error", target_error, minimum=0.0, open_ends=True)
     last = min(64 * num_tasks, 2**31 - 1) if max_tasks is None else _check.integer("max_tasks", max_tasks, minimum=num_tasks)
