@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy import stats
 
 FAMILY_WISE_LEVEL = 1e-3
 RELATIVE_ERROR = 0.05  # of the control predictions that are wrong everywhere
@@ -89,7 +90,7 @@ def judge(dataset: xr.Dataset) -> Verdict:
         return Verdict("inconclusive", 0, float("nan"), float("nan"), {}, {})
     # A run that stopped at a look that it chose is judged as if at all of them.
     num_tests = num_points * dataset.attrs.get("num_looks", 1)
-    threshold = NormalDist().inv_cdf(1 - FAMILY_WISE_LEVEL / (2 * num_tests))
+    threshold = _threshold(num_tests, dataset.attrs.get("degrees_of_freedom"))
 
     if reference := dataset.attrs.get("reference"):
         return _judge_gap(dataset, reference, threshold)
@@ -97,8 +98,18 @@ def judge(dataset: xr.Dataset) -> Verdict:
     worst = int(np.argmax(z))
     controls = {name: float(_z(dataset, wrong)[judged].max()) for name, wrong in _controls(dataset).items()}
     outcome = "agrees" if min(controls.values(), default=0.0) >= threshold else "inconclusive"
+    if dataset.attrs.get("agreement_doubted"):
+        outcome = "inconclusive"
     outcome = "disagrees" if z.max() >= threshold or refuted(dataset).any() else outcome
     return Verdict(outcome, num_points, threshold, float(z.max()), _point(dataset, worst), controls)
+
+
+def _threshold(num_tests: int, degrees_of_freedom: int | None) -> float:
+    """Two-sided quantile at the family-wise level, of Student's t if the standard errors are those of few units."""
+    tail = FAMILY_WISE_LEVEL / (2 * num_tests)
+    if degrees_of_freedom is None:
+        return NormalDist().inv_cdf(1 - tail)
+    return float(stats.t.isf(tail, degrees_of_freedom))
 
 
 def _judge_gap(dataset: xr.Dataset, reference: str, threshold: float) -> Verdict:

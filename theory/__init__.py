@@ -7,7 +7,6 @@ from theory.allocation import Allocation, best_allocation
 from theory.answer_rates import (
     AnswerRates,
     DrawnAnswers,
-    Strengths,
     draw_answers,
     fit_answer_rates,
     predicted_vote_accuracy,
@@ -55,7 +54,6 @@ __all__ = [
     "RiskTerms",
     "SampledChain",
     "Stop",
-    "Strengths",
     "SuccessRates",
     "answer_law",
     "best_allocation",
