@@ -95,7 +95,7 @@ def judge(dataset: xr.Dataset) -> Verdict:
             each wrong prediction of the study's own. If there is ``against``, by how many standard errors the measurement
             contradicts a further claim of the study at each point, one such point is a disagreement too. A ``reference`` among
             the attributes says that ``predicted`` is a limit, not a prediction; ``named_controls_only`` that the sample is what
-            it is, so that nobody expects it to show an error of 5 %; ``fewest_tasks``, how many independent tasks a mean has.
+            it is, so that nobody expects it to show an error of 5 %; ``degrees_of_freedom``, those of its standard errors.
             ``effective_tasks`` at each point say whether its standard error can be trusted.
     """
     holds = dataset["judged"].to_numpy().astype(bool)
@@ -114,13 +114,15 @@ def judge(dataset: xr.Dataset) -> Verdict:
     controls = {name: float(_z(dataset, wrong)[judged].max()) for name, wrong in _controls(dataset, judged).items()}
     looks_wrong = ((everywhere >= threshold) | ~_is_finite(dataset))[holds & ~judged].any()
     outcome = "agrees" if min(controls.values(), default=0.0) >= threshold and not looks_wrong else "inconclusive"
+    if dataset.attrs.get("agreement_doubted"):
+        outcome = "inconclusive"
     outcome = "disagrees" if z.max() >= threshold or refuted(dataset).any() else outcome
     return Verdict(outcome, num_points, threshold, float(z.max()), _point(dataset, worst), controls, num_untrusted)
 
 
 def _threshold(num_tests: int, dataset: xr.Dataset, sides: int = 2) -> float:
     """Largest z that chance explains at the family-wise level, a quantile of Student's t."""
-    degrees = float(dataset.attrs.get("fewest_tasks", np.inf)) - 1
+    degrees = float(dataset.attrs.get("degrees_of_freedom", np.inf))
     return float(stats.t.isf(FAMILY_WISE_LEVEL / (sides * num_tests), max(degrees, 1.0)))
 
 

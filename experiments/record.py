@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ import xarray as xr
 from scipy import stats
 
 import theory
-from experiments import spending
+from experiments import record_checks, spending
 from experiments.errors import UserError
 from experiments.samples import (
     NUM_RESAMPLES,
@@ -43,8 +43,7 @@ _STANDARD_ERRORS = 1.6449  # in half such an interval of a normal law
 _RATES = 64  # at which a smooth law of success rates is represented
 _LENGTH_PARTS = 5
 _BOOTSTRAPS = 2000
-_INTERVAL: dict[str, Any] = {"level": LEVEL, "num_resamples": 80}  # of votes
-_LARGEST, _MANY = 10**6, 200  # samples of a problem
+_LARGEST = 10**6  # samples of a problem
 _FEWEST_PROBLEMS = 4
 
 
@@ -90,8 +89,9 @@ def analyse(
 ) -> xr.Dataset:
     """Measure, predict from the first samples, and put side by side.
 
-    What is judged is predicted from the first samples of one half of the problems, and measured on the others of the other
-    half: predictions are about problems like these, and both halves of the same ones would agree too easily.
+    The judged quantities are predicted from the first samples of one half of the problems, and measured on the other samples of
+    the other half: predictions are about problems like these, and both halves of the same ones would agree too easily. The
+    standard errors over half of the problems are those of few units, hence the degrees of freedom.
 
     Raises:
         UserError: the record cannot answer, or the budget leaves nothing to judge by.
@@ -110,18 +110,27 @@ def analyse(
     values["wrong_with_problems_equally_hard"] = values.pop("alike")
     values["judged"] = ("quantity", np.ones(len(rows), np.int8))
     curves, coordinates = _curves(rng, usable, first, config.predict)
-    votes, vote_numbers = _vote_curve(rng, first, max(fewest - budget, config.predict or 0))
+    votes, vote_numbers = _vote_curve(first, max(fewest - budget, config.predict or 0))
     progress(0.7)
     law = theory.fit_success_rates(first.num_correct, first.num_samples)
     spent = _spending(rng, first, rest, config, law, votes)
+    warnings = [*record_checks.warnings(problems, usable, config.skip_damaged, budget)]
+    order = ""
+    if first.samples is not None and rest.samples is not None:
+        everything = Half.of([one.joined(other) for one, other in zip(first.samples, rest.samples, strict=True)])
+        warnings += record_checks.of_flags(usable, everything.samples or [])
+        order = record_checks.order_effect(rng, everything)
+        warnings += [order] if order else []
     attributes = {
         "study": NAME,
         "config": json.dumps(dataclasses.asdict(config)),
         "budget": budget,
         "law": _said(law),
         "seed": seed,
-        "warnings": json.dumps([*_warnings(problems, usable, config, budget)]),
+        "warnings": json.dumps(warnings),
         "named_controls_only": 1,
+        "degrees_of_freedom": len(judging) - 1,
+        "agreement_doubted": order,
         "num_tasks": len(usable),
         "num_looks": 1,
         "versions": json.dumps(versions()),
@@ -141,24 +150,6 @@ def _judged(rng: np.random.Generator, first: Half, rest: Half, largest: int) -> 
             rows |= _choices(rng, first, rest.samples, largest)
         rows |= _lengths(first.samples, rest.samples)
     return rows
-
-
-def _warnings(problems: Sequence[Problem], usable: Sequence[Problem], config: RecordConfig, budget: int) -> Iterator[str]:
-    """What was left out, and what a few of the problems kept from the others."""
-    if left_out := len(problems) - len(usable):
-        yield f"{left_out} of {len(problems)} problems have fewer than two samples, or no right answer to compare them with"
-    if config.skip_damaged:
-        yield f"damaged lines left out: {config.skip_damaged}"
-    counts = [problem.problem for problem in usable if problem.answers is None]
-    if 0 < len(counts) < len(usable):
-        yield f"{len(counts)} of {len(usable)} problems have no answers, {counts[0]!r} the first, so that no votes are counted"
-    unscored = [problem.problem for problem in usable if problem.scores is None]
-    if 0 < len(unscored) < len(usable):
-        yield f"{len(unscored)} of {len(usable)} problems have no scores, {unscored[0]!r} the first, so that none are used"
-    sizes = [problem.num_samples for problem in usable]
-    if min(sizes) < np.median(sizes) / 2:
-        short = usable[int(np.argmin(sizes))]
-        yield f"problem {short.problem!r} has only {min(sizes)} samples, so that of each {budget} predict"
 
 
 def _said(law: theory.SuccessRates) -> str:
@@ -221,12 +212,14 @@ def _checked(usable: Sequence[Problem], config: RecordConfig) -> int:
 def _rows(name: str, numbers: Sequence[int], values: np.ndarray, predicted: Any, alike: Any) -> dict[str, Row]:
     """A row for each number: ``values`` (numbers, problems) beside a prediction with its interval.
 
-    After P problems without exception one in P + 2 is still expected to be one, which resampling them cannot show.
+    The model error is the part of the interval on the side of the measurement. After P problems without exception one in P + 2
+    is still expected to be one, which neither the spread of the problems nor that of resamples shows.
     """
     mean, error = mean_over_problems(values)
-    spread = (np.asarray(predicted.high) - np.asarray(predicted.low)) / 2 / _STANDARD_ERRORS
-    spread = np.where(spread > 0, spread, 1 / (values.shape[1] + 2))
-    columns = mean, error, np.asarray(predicted.estimate), spread, np.asarray(alike)
+    one_exception = 1 / (values.shape[1] + 2)
+    above = np.where(mean > predicted.estimate, predicted.high - predicted.estimate, predicted.estimate - predicted.low)
+    spread = np.where(above > 0, above / _STANDARD_ERRORS, one_exception)
+    columns = mean, np.where(error > 0, error, one_exception), np.asarray(predicted.estimate), spread, np.asarray(alike)
     return {f"{name}{number}": Row(*map(float, row)) for number, *row in zip(numbers, *columns, strict=True)}
 
 
@@ -238,10 +231,8 @@ def _coverage(first: Half, rest: Half, largest: int) -> dict[str, Row]:
 
 
 def _coverage_interval(first: Half, numbers: np.ndarray) -> theory.Interval:
-    """pass@k with its interval; fits to many samples are slow, and calibrated by fewer resamples."""
-    num_resamples = 60 if first.num_samples.max() <= _MANY else 20
-    counts = first.num_correct, first.num_samples
-    return theory.pass_at_k_interval(*counts, numbers, level=LEVEL, num_resamples=num_resamples)
+    """pass@k with its interval."""
+    return theory.pass_at_k_interval(first.num_correct, first.num_samples, numbers, level=LEVEL)
 
 
 def _mean_rate(half: Half) -> float:
@@ -253,16 +244,16 @@ def _votes(rng: np.random.Generator, first: Half, rest: list[Samples], largest: 
     numbers = np.array(numbers_up_to(largest, odd=True))
     values = np.array([vote_accuracies(rng, one, numbers) for one in rest]).T
     given = answer_counts(first.samples or [])
-    predicted = theory.vote_accuracy_interval(rng, *given, num_candidates=numbers, **_INTERVAL)
+    predicted = theory.vote_accuracy_interval(*given, num_candidates=numbers, level=LEVEL)
     return _rows(VOTE, numbers.tolist(), values, predicted, theory.majority_accuracy(_mean_rate(first), numbers))
 
 
-def _vote_curve(rng: np.random.Generator, first: Half, furthest: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def _vote_curve(first: Half, furthest: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the first samples of all problems predict of votes, with intervals, as far as is asked."""
     if first.samples is None:
         return {}, {}
     numbers = np.array(numbers_up_to(furthest, odd=True))
-    predicted = theory.vote_accuracy_interval(rng, *answer_counts(first.samples), num_candidates=numbers, **_INTERVAL)
+    predicted = theory.vote_accuracy_interval(*answer_counts(first.samples), num_candidates=numbers, level=LEVEL)
     names = "votes_predicted", "votes_predicted_low", "votes_predicted_high"
     return {name: ("num_votes", values) for name, values in zip(names, predicted, strict=True)}, {"num_votes": numbers}
 

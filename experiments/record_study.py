@@ -17,6 +17,7 @@ from experiments.spending import BEST, CHECKED, STOPPED, VOTE, Way
 from experiments.study import Study
 
 _LEAST_GAIN = 0.005
+_ROUNDING = 1e-6
 
 
 def draw(data: xr.Dataset) -> Figure:
@@ -136,6 +137,8 @@ def findings(data: xr.Dataset) -> dict[str, Any]:
         found[f"vote of {int(last['num_votes'])} predicted from {data.attrs['budget']}, 90 % interval"] = {
             name: float(last[variable]) for name, variable in names.items()
         }
+    if outside := _outside(data):
+        found["measured outside the 90 % interval"] = outside
     if data.sizes["way"]:
         found["what is worth its price"] = frontier(data)
         found |= {"votes that stop when their leader is certain": stops} if (stops := _stops(data)) else {}
@@ -145,6 +148,26 @@ def findings(data: xr.Dataset) -> dict[str, Any]:
         ends = {"shortest": 0, "longest": -1}
         found["accuracy by length"] = {end: f"{mean[place]:.3f} ± {error[place]:.3f}" for end, place in ends.items()}
     return found
+
+
+def _outside(data: xr.Dataset) -> list[dict[str, str]]:
+    """Every measured pass@k and vote that is not in the interval shown beside it."""
+    shown: list[tuple[str, float, float, float]] = []
+    for k in np.intersect1d(data["k"], data["predicted_k"]):
+        one = data.sel(k=k, predicted_k=k)
+        measured, low, high = (float(one[f"coverage{part}"]) for part in ("", "_predicted_low", "_predicted_high"))
+        shown.append((f"{COVERAGE}{k}", measured, low, high))
+    for number in data["num_votes"].to_numpy() if "num_votes" in data.dims else []:
+        if (name := f"{VOTE}{number}") in data["way"]:
+            one = data.sel(num_votes=number, way=name)
+            parts = ("way_measured_accuracy", "votes_predicted_low", "votes_predicted_high")
+            measured, low, high = (float(one[part]) for part in parts)
+            shown.append((name, measured, low, high))
+    return [
+        {"quantity": name, "measured": f"{value:.3f}", "interval": f"{low:.3f} to {high:.3f}"}
+        for name, value, low, high in shown
+        if not np.isnan(value) and not low - _ROUNDING <= value <= high + _ROUNDING
+    ]
 
 
 def frontier(data: xr.Dataset) -> list[dict[str, Any]]:
@@ -206,7 +229,7 @@ def _advice(data: xr.Dataset) -> dict[str, str]:
     what = f"{best['way']}: cost {best['cost']:.4g}, right {best['accuracy']:.1%} of the time"
     said = what if gain > 0 else f"none is worth its cost; the nearest is {what}"
     kind = best["way"].rstrip("0123456789")
-    if best == [one for one in priced if one["way"].startswith(kind)][-1]:
+    if kind != BEST and best == [one for one in priced if one["way"].startswith(kind)][-1]:
         said += "; this is as far as was looked, and --predict looks further"
     return {f"best if a right answer is worth {value:g}": said}
 

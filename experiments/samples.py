@@ -29,8 +29,13 @@ class Samples(NamedTuple):
     lengths: np.ndarray | None = None
 
     def cut(self, place: slice) -> Samples:
-        """Some of them."""
+        """Return some of the samples."""
         return Samples(*(None if one is None else one[place] for one in self))  # type: ignore[arg-type]
+
+    def joined(self, other: Samples) -> Samples:
+        """Return the samples followed by others of the same problem."""
+        pairs = zip(self, other, strict=True)
+        return Samples(*(None if one is None or two is None else np.concatenate([one, two]) for one, two in pairs))  # type: ignore[arg-type]
 
 
 class Half(NamedTuple):
@@ -86,13 +91,19 @@ def counted(samples: Samples, width: int | None = None) -> tuple[np.ndarray, np.
 
 
 def answer_counts(samples: Sequence[Samples]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How often each answer to each problem was given, which are right, and abstentions, as the fits of theory want them.
+    """Count each answer to each problem, the share of its samples that is right, and abstentions, as theory's fits want them.
 
-    An answer is right if most of its samples are: the same string may be flagged differently.
+    The share is between 0 and 1 where the same string is flagged differently.
     """
     width = max(int(one.answers.max(initial=0)) + 1 for one in samples)
     counts, worth = np.moveaxis(np.array([counted(one, width) for one in samples]), 1, 0)
-    return counts.astype(int), worth > 0.5, np.array([np.sum(one.answers < 0) for one in samples])
+    return counts.astype(int), worth, np.array([np.sum(one.answers < 0) for one in samples])
+
+
+def is_mixed(samples: Samples) -> bool:
+    """Whether an answer is right in some samples and wrong in others."""
+    _, worth = counted(samples)
+    return bool(((worth > 0) & (worth < 1)).any())
 
 
 def vote_accuracies(rng: np.random.Generator, samples: Samples, numbers: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from experiments.samples import (
 
 VOTE, STOPPED, BEST, CHECKED = "vote of ", "stopped vote of up to ", "best by score of ", "checked one by one, up to "
 _MOST_DRAWS, _STOPPED_DRAWS = 64, 8  # of answers to a problem
+_MOST_STOPPED = 1500  # votes drawn that stop
 _LARGEST = 4_000_000  # answers drawn
 
 
@@ -68,9 +69,10 @@ def ways(
     stop_level: float,
     has_checker: bool,
 ) -> dict[str, Way]:
-    """Every way that the record allows, up to ``furthest`` samples of a problem.
+    """Return every way that the record allows, up to ``furthest`` samples of a problem.
 
     Votes, and votes that stop when their leader is certain at ``stop_level``, need answers; the best by score needs scores.
+    Choices by score end where the samples end that measure them: the best of more depends on scores that nobody has seen.
     With a checker that knows right from wrong, samples are taken and checked until one is right.
 
     Args:
@@ -98,11 +100,10 @@ def ways(
         )
         found |= _compared(STOPPED, numbers, *stops)
         if first.has_scores and rest.has_scores:
-            numbers = np.array(numbers_up_to(furthest))
-            near = numbers[numbers <= fewest]
-            best = np.array([best_accuracies(one, near) for one in rest.samples]).T
+            numbers = np.array(numbers_up_to(fewest))
+            best = np.array([best_accuracies(one, numbers) for one in rest.samples]).T
             predicted = _predicted_choices(rng, first.samples, drawn, numbers)
-            found |= _compared(BEST, numbers, predicted, Taken(_all(near, best), best), is_checked=True)
+            found |= _compared(BEST, numbers, predicted, Taken(_all(numbers, best), best), is_checked=True)
     if has_checker:
         numbers = np.array(numbers_up_to(furthest))
         near = numbers[numbers <= fewest]
@@ -127,11 +128,11 @@ def _all(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _drawn(rng: np.random.Generator, first: Half, number: int) -> theory.DrawnAnswers:
-    """Further answers to every problem, as its first samples let expect them."""
-    given = answer_counts(first.samples or [])
-    num_draws = int(np.clip(_LARGEST // (len(given[0]) * number), _STOPPED_DRAWS, _MOST_DRAWS))
-    rates = theory.fit_answer_rates(*given)
-    return theory.draw_answers(rng, rates, *given, num_candidates=number, num_draws=num_draws)
+    """Answers to problems like these, drawn from the law that is fitted to the first samples."""
+    num_problems = len(first.num_samples)
+    draws = int(np.clip(_LARGEST // (num_problems * number), _STOPPED_DRAWS, _MOST_DRAWS))
+    rates = theory.fit_answer_rates(*answer_counts(first.samples or []))
+    return theory.draw_answers(rng, rates, num_problems * draws, number)
 
 
 def _leaders(answers: np.ndarray, flags: np.ndarray) -> float:
@@ -157,8 +158,8 @@ def _stopped(answers: np.ndarray, flags: np.ndarray, numbers: np.ndarray, level:
 
 
 def _predicted_stops(drawn: theory.DrawnAnswers, numbers: np.ndarray, level: float, votes: Taken) -> Taken:
-    answers, flags = (values[:, :_STOPPED_DRAWS].reshape(-1, values.shape[-1]) for values in drawn)
-    found = [_stopped(row, right, numbers, level) for row, right in zip(answers, flags, strict=True)]
+    rows = zip(*(values[:_MOST_STOPPED] for values in drawn), strict=True)
+    found = [_stopped(row, right, numbers, level) for row, right in rows]
     samples, gained = np.mean(found, axis=0)
     return Taken(samples, votes.accuracy + gained)
 
@@ -181,7 +182,7 @@ def _predicted_choices(
     flags = np.concatenate([one.flags for one in first])
     scores = np.concatenate([np.asarray(one.scores) for one in first])
     ranks = np.searchsorted(np.unique(scores), scores)
-    right = drawn.is_correct.reshape(-1, drawn.is_correct.shape[-1])
+    right = drawn.is_correct
     given = np.empty(right.shape)
     for flag in (True, False):
         pool = ranks[flags == flag] if (flags == flag).any() else ranks

@@ -144,7 +144,7 @@ def run(study: Study, config: Any, seed: int, engine: Engine | None = None) -> x
             "execution": json.dumps(engine.execution.settings()),
             "num_looks": engine.num_looks,
             "num_tasks": engine.num_tasks,
-            "fewest_tasks": engine.fewest_tasks,
+            "degrees_of_freedom": engine.fewest_tasks - 1,
             "num_resumed": engine.num_resumed,
             "reference": prediction.reference,
             "versions": json.dumps(versions()),

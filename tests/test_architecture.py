@@ -39,7 +39,7 @@ LAYERS = {
         {"figures", "agreement", "engine", "cache", "workers", "parsing", "options"},
         {"study", "trained"},
         {"extrapolation", "samples"},
-        {"chains", "spending"},
+        {"chains", "spending", "record_checks"},
         {"choosers", "binary", "record"},
         {"answers", "record_study"},
         {"studies"},
@@ -50,8 +50,8 @@ LAYERS = {
         {"cli"},
     ],
     "theory": [
-        {"_evaluate", "_arguments", "_quadrature", "_rate_fits", "_regime"},
-        {"_sampler"},
+        {"_evaluate", "_arguments", "_quadrature", "_regime", "_mixtures", "_answer_types"},
+        {"_sampler", "_rate_fits", "_likelihood_intervals"},
         {
             "spectrum",
             "resolvents",

@@ -8,7 +8,6 @@ from theory.allocation import Allocation, best_allocation
 from theory.answer_rates import (
     AnswerRates,
     DrawnAnswers,
-    Strengths,
     draw_answers,
     fit_answer_rates,
     predicted_vote_accuracy,
@@ -58,7 +57,6 @@ __all__ = [
     "RiskTerms",
     "SampledChain",
     "Stop",
-    "Strengths",
     "SuccessRates",
     "answer_law",
     "best_allocation",

@@ -1,4 +1,4 @@
-"""Fits of a law of success rates to counts: a Beta law, with atoms or not, by Newton steps; any law, by weights on a grid."""
+"""Fit a law of success rates to counts: a Beta law, with atoms or not, by Newton steps; any law, by weights on a grid."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import special
+
+from theory._mixtures import most_probable
 
 _TINY = 1e-300
-_SLACK = 1e-7  # by which the gradient may miss its bound, relative
 _GAIN = 1e-5  # of log-likelihood in a step, below which a fit has arrived
-_MIXED = 0.02  # of even weights in a start
 _FLAT = 1e-6  # curvature below which a direction counts as flat
 _NUDGE = 1e-4  # of a parameter, for a curvature
 FEW_OUTCOMES = 50  # to leave out one by one
 _MOST_RATES = 200  # of either kind on a grid
+_SMALLEST, _RATIO = 0.01, 1.5  # rate over that of one correct, and ratio of the rates below that of one correct
 _MOST_STEPS = 60
 # Logarithms of a and b, and of the atoms' weights over the Beta law's; the least weight stands for none.
 _LEAST, _MOST = np.array([-9.0, -9.0, -20.0, -20.0]), np.array([13.0, 13.0, 20.0, 20.0])
@@ -32,95 +33,62 @@ class Outcomes(NamedTuple):
 
 
 class Fits(NamedTuple):
-    """Laws fitted to B lists of counts: log-probabilities of the outcomes and of none and some of k correct, (B, R + 2).
+    """Laws fitted to B lists of counts.
 
-    The parameters are the weights of the grid, or those of the Beta law and its atoms.
+    Attributes:
+        log_chances: log-probabilities of the outcomes, shape (B, R).
+        parameters: the weights of the grid, or those of the Beta law and its atoms.
     """
 
     log_chances: np.ndarray
     parameters: np.ndarray
 
 
-def fitted(outcomes: Outcomes, model: str, counts: np.ndarray, k: float = 1.0) -> Fits:
-    """The laws under which counts (B, R + 2) of the outcomes, and of none and some of k correct, are most probable."""
+def fitted(outcomes: Outcomes, model: str, counts: np.ndarray) -> Fits:
+    """Return the laws under which counts (B, R) of the outcomes are most probable."""
     if model == "any law":
-        chances = _grid_chances(outcomes, k)
-        weights = np.empty((len(counts), chances.shape[1]))
-        even = np.full(chances.shape[1], 1 / chances.shape[1])
-        start = even
-        for place, row in enumerate(counts):  # each from near the one before
-            weights[place] = best_weights(chances, row, start)
-            start = (1 - _MIXED) * weights[place] + _MIXED * even
+        chances = outcome_chances(outcomes.correct, outcomes.samples, grid(outcomes))
+        weights = most_probable(chances, counts).weights
         return Fits(np.log(np.maximum(weights @ chances.T, _TINY)), weights)
-    return _climbed(outcomes, counts, k, with_atoms=model == "beta with atoms")
+    return _climbed(outcomes, counts, with_atoms=model == "beta with atoms")
 
 
-def grid(outcomes: Outcomes, k: float) -> np.ndarray:
-    """Rates: 0, observed ones, by constant factors up to one correct, and by a quarter of a standard error from there to 1.
+def grid(outcomes: Outcomes, smallest: float = 1.0) -> np.ndarray:
+    """Return rates: 0, observed ones, by constant factors up to one correct, by quarters of a standard error from there to 1.
 
-    Where samples are many, the most probable laws have their rates at the observed ones, and no more of the others are needed.
+    Where samples are many, the most probable laws have their rates at the observed ones, and few others are needed.
     """
-    most = outcomes.samples.max()
-    smallest = 1 / most
-    few = np.geomspace(0.01 / max(k, most), smallest, math.ceil(np.log(100 * max(k / most, 1.0)) / 0.25), endpoint=False)
-    angle = 2 * np.arcsin(np.sqrt(smallest))
-    angles = np.linspace(angle, np.pi, min(math.ceil(4 * np.sqrt(most) * (np.pi - angle)) + 1, _MOST_RATES))
+    one = 1 / outcomes.samples.max()
+    smallest = min(smallest, _SMALLEST * one)
+    few = np.geomspace(smallest, one, math.ceil(np.log(one / smallest) / np.log(_RATIO)), endpoint=False)
+    angle = 2 * np.arcsin(np.sqrt(one))
+    angles = np.linspace(angle, np.pi, min(math.ceil(4 / np.sqrt(one) * (np.pi - angle)) + 1, _MOST_RATES))
     observed = outcomes.correct / outcomes.samples
     return np.unique(np.concatenate([[0.0], few, np.sin(angles / 2) ** 2, observed[:_MOST_RATES]]))
 
 
-def _grid_chances(outcomes: Outcomes, k: float) -> np.ndarray:
-    """Probability of every outcome, and of none and some of k correct, at each rate of the grid, (R + 2, rates)."""
-    rates = grid(outcomes, k)
-    missed = (1 - rates) ** k
-    chances = stats.binom.pmf(outcomes.correct[:, None], outcomes.samples[:, None], rates)
-    return np.concatenate([chances, missed[None], 1 - missed[None]])
+def outcome_chances(correct: np.ndarray, samples: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """Return the probability of every outcome (R,) at each rate (J,), shape (R, J)."""
+    wrong = samples - correct
+    ways = special.gammaln(samples + 1) - special.gammaln(correct + 1) - special.gammaln(wrong + 1)
+    return np.exp(ways[:, None] + special.xlogy(correct[:, None], rates) + special.xlog1py(wrong[:, None], -rates))
 
 
-def best_weights(chances: np.ndarray, counts: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
-    """Weights w on the simplex of largest sum_r counts_r log (chances w)_r, by constrained Newton steps.
-
-    At the maximum sum_r counts_r chances_rj / (chances w)_r <= sum_r counts_r for every j, and the steps end when that holds.
-    They start at weights that are all positive, even ones if there are none.
-    """
-    chances, counts = chances[counts > 0], counts[counts > 0]
-    total = counts.sum()
-    weights = np.full(chances.shape[1], 1 / chances.shape[1]) if start is None else start
-    mixed = chances @ weights
-    for _ in range(_MOST_STEPS):
-        gradient = (counts / mixed) @ chances
-        if gradient.max() <= total * (1 + _SLACK):
-            break
-        # Newton's quadratic model of the likelihood is a sum of squares; a heavy last row keeps the sum of the weights.
-        scaled = np.sqrt(counts)[:, None] * chances / mixed[:, None]
-        heavy = np.full((1, weights.size), 1e3 * np.sqrt(total))
-        aim = optimize.nnls(np.concatenate([scaled, heavy]), np.append(2 * np.sqrt(counts), heavy[0, 0]))[0]
-        step = aim / aim.sum() - weights
-        move = chances @ step / mixed
-        size = min(1.0, 0.9 / max(-move.min(), 0.9))
-        while counts @ np.log1p(size * move) < size * (gradient @ step) / 3 and size > 1e-9:
-            size /= 2
-        weights = np.maximum(weights + size * step, 0.0)
-        weights /= weights.sum()
-        mixed = chances @ weights
-    return weights
-
-
-def _climbed(outcomes: Outcomes, counts: np.ndarray, k: float, *, with_atoms: bool) -> Fits:
-    """Beta laws, with atoms at 0 and 1 or without, fitted to counts (B, R + 2) from one start or two."""
+def _climbed(outcomes: Outcomes, counts: np.ndarray, *, with_atoms: bool) -> Fits:
+    """Beta laws, with atoms at 0 and 1 or without, fitted to counts (B, R) from one start or two."""
     mean = (outcomes.counts @ outcomes.correct + 0.5) / (outcomes.counts @ outcomes.samples + 1)
     starts = [[np.log(size * mean), np.log(size * (1 - mean)), *shares] for size, shares in _STARTS[with_atoms]]
     points = np.repeat(np.array(starts)[:, None], len(counts), axis=1).reshape(-1, 4)
     every = np.concatenate([counts] * len(starts))
 
     def slope(rows: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        log_chances, slopes = _beta_chances(outcomes, k, points)
+        log_chances, slopes = _beta_chances(outcomes, points)
         return np.sum(every[rows] * log_chances, axis=1), np.einsum("br,brt->bt", every[rows], slopes)
 
     points, values = _ascended(slope, points, 4 if with_atoms else 2)
     best = np.argmax(values.reshape(len(starts), -1), axis=0)
     points = points.reshape(len(starts), -1, 4)[best, np.arange(len(counts))]
-    return Fits(_beta_chances(outcomes, k, points)[0], points)
+    return Fits(_beta_chances(outcomes, points)[0], points)
 
 
 def _ascended(
@@ -156,22 +124,17 @@ def _ascended(
     return points, values
 
 
-def _beta_chances(outcomes: Outcomes, k: float, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probabilities (B, R + 2) of outcomes, none and some of k, and their slopes (B, R + 2, 4) in the parameters (B, 4)."""
+def _beta_chances(outcomes: Outcomes, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log-probabilities (B, R) of the outcomes, and their slopes (B, R, 4) in the parameters (B, 4)."""
     a, b = np.exp(parameters[:, :2]).T[..., None]
-    correct, samples = np.append(outcomes.correct, 0.0), np.append(outcomes.samples, k)
+    correct, samples = outcomes.correct, outcomes.samples
     log_beta = special.betaln(a + correct, b + samples - correct) - special.betaln(a, b)
     ways = special.gammaln(samples + 1) - special.gammaln(correct + 1) - special.gammaln(samples - correct + 1)
     beta = np.exp(log_beta + ways)
     common = special.digamma(a + b) - special.digamma(a + b + samples)
     in_a = beta * a * (special.digamma(a + correct) - special.digamma(a) + common)
     in_b = beta * b * (special.digamma(b + samples - correct) - special.digamma(b) + common)
-
-    def with_some(none: np.ndarray, total: float) -> np.ndarray:
-        return np.concatenate([none, total - none[:, -1:]], axis=1)
-
-    beta, in_a, in_b = with_some(beta, 1.0), with_some(in_a, 0.0), with_some(in_b, 0.0)
-    atoms = np.stack([np.append(correct == 0, False), np.append(correct == samples, True)], axis=-1).astype(float)  # (R + 2, 2)
+    atoms = np.stack([correct == 0, correct == samples], axis=-1).astype(float)  # (R, 2)
     shares, rest = law_shares(parameters)
     chances = np.maximum(shares @ atoms.T + rest[:, None] * beta, _TINY)
     in_shares = shares[:, None] * (atoms - chances[..., None])

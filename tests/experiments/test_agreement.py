@@ -106,7 +106,7 @@ def test_points_of_few_effective_tasks_are_not_judged():
 
 
 def test_few_tasks_have_the_quantile_of_student_s_t():
-    data = results().assign_attrs(fewest_tasks=12)
+    data = results().assign_attrs(degrees_of_freedom=11)
     assert judge(data).threshold == pytest.approx(stats.t.isf(1e-3 / 40, 11))
     assert judge(data.assign_attrs(num_looks=3)).threshold == pytest.approx(stats.t.isf(1e-3 / 120, 11))
 
@@ -145,7 +145,7 @@ def test_false_alarms_are_rare_from_two_tasks_on(name, rng):
                 "model_error": ("replicate", np.zeros(replicates)),
                 "effective_tasks": ("replicate", found.effective_tasks()),
             },
-            attrs={"fewest_tasks": num_tasks},
+            attrs={"degrees_of_freedom": num_tasks - 1},
         )
         z = agreement._z(data, data["predicted"].to_numpy())
         alarms = (z >= agreement._threshold(1, data)) & agreement._is_trusted(data)

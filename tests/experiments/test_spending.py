@@ -41,7 +41,7 @@ def priced(first, rest, *, furthest=0, level=0.05, has_checker=False):
     law, votes = theory.fit_success_rates(first.num_correct, first.num_samples), None
     if first.samples is not None:
         given, numbers = samples.answer_counts(first.samples), samples.numbers_up_to(furthest, odd=True)
-        votes = theory.predicted_vote_accuracy(rng, theory.fit_answer_rates(*given), *given, num_candidates=np.array(numbers))
+        votes = theory.predicted_vote_accuracy(theory.fit_answer_rates(*given), np.array(numbers))
     asked = {"furthest": furthest, "stop_level": level, "has_checker": has_checker}
     return spending.ways(rng, first, rest, law=law, votes=votes, **asked)
 

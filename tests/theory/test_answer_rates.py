@@ -1,72 +1,55 @@
-"""Votes of many answers from few: known shares, a known law of problems, and recorded answers."""
+"""Votes of many answers from few: types against enumeration, known laws of problems, sharp bounds, and recorded answers."""
 
+import itertools
 import json
+import math
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 
 import theory
 from tests.errors import assert_named
+from theory import _answer_types as answer_types
+from theory._answer_types import Shares, Structure, Types
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data"
 
 
-def ewens(total, different, strength):
-    """Chance of so many different answers, but for a factor without the strength: answer j is new with s / (s + j)."""
-    return strength**different / np.prod(strength + np.arange(total))
+@pytest.mark.parametrize("shares", [Shares((0.5, 0.3), 3), Shares((0.4,), 3), Shares((0.6, 0.4)), Shares((), 4)])
+def test_chances_of_counts_are_those_of_all_sequences(shares):
+    """Four answers of one kind, by every labelled sequence; all types share the number of ways to label counts."""
+    columns = shares.columns()
+    probabilities, found = columns[columns > 0], Counter()
+    for sequence in itertools.product(range(len(probabilities)), repeat=4):
+        pattern = tuple(sorted(Counter(sequence).values(), reverse=True))
+        found[pattern] += math.prod(probabilities[answer] for answer in sequence)
+    patterns = np.array([(*pattern, *[0] * (4 - len(pattern))) for pattern in found])
+    for pattern, log_chance in zip(found, answer_types._log_chance(shares, patterns), strict=True):
+        ways = math.factorial(4) / math.prod(map(math.factorial, [*pattern, *Counter(pattern).values()]))
+        assert ways * math.exp(log_chance) == pytest.approx(found[pattern], rel=1e-9)
 
 
-def test_strengths_satisfy_the_conditions_of_the_maximum():
-    """No strength beside the law's own explains the problems better than the law does on average."""
-    rng = np.random.default_rng(0)
-    counts = np.concatenate([rng.multinomial(12, one) for one in ([[0.9, *[0.02] * 5]] * 40, [[1 / 6] * 6] * 40)])
-    law = theory.fit_answer_rates(counts, np.zeros_like(counts)).wrong_strengths
-    assert law.weights.sum() == pytest.approx(1.0, abs=1e-12)
-
-    def gradient(law):
-        found = 0.0
-        tried = np.geomspace(1e-3, 300, 60)
-        for row in counts:
-            mixed = sum(w * ewens(12, np.count_nonzero(row), s) for s, w in zip(*law, strict=True))
-            found += np.array([ewens(12, np.count_nonzero(row), s) / mixed for s in tried])
-        return np.max(found) / len(counts)
-
-    assert gradient(law) < 1.01  # one, but for the grid
-    assert gradient(law._replace(values=3 * law.values)) > 1.05
-    assert len(law.values) > 1
+@pytest.mark.parametrize("number", [1, 5, 40])
+def test_votes_under_a_type_are_the_exact_plurality(number):
+    types = Types((0.4, 0.5), (Structure(Shares((1.0,)), Shares((0.6,), 8)), Structure(Shares((1.0,)), Shares((0.9, 0.1)))))
+    exact = [
+        theory.plurality_accuracy([rate, *((1 - rate) * wrong)], number)
+        for rate in types.rates
+        for wrong in (np.array([0.6, *[0.05] * 8]), np.array([0.9, 0.1]))
+    ]
+    np.testing.assert_allclose(answer_types.vote(types, number), exact, atol=4 * 0.5 / 500)
 
 
-@pytest.mark.parametrize("number", [1, 2, 5, 40])
-def test_known_shares_vote_as_the_exact_formula_says(number):
-    shares = np.array([[0.5, 0.3, 0.2], [0.3, 0.4, 0.3], [0.25, 0.25, 0.5]])
-    counts, correct = np.round(1e6 * shares).astype(int), np.array([[1, 0, 0]] * 3)
-    rates = theory.fit_answer_rates(counts, correct, model="beta")
-    rng = np.random.default_rng(0)
-    found = theory.predicted_vote_accuracy(rng, rates, counts, correct, num_candidates=number, num_draws=20_000)
-    exact = np.mean([theory.plurality_accuracy(one, number) for one in shares])
-    assert found == pytest.approx(exact, abs=4 * 0.5 / np.sqrt(60_000))
-
-
-def test_abstentions_cast_no_vote():
-    """Of two answers, right 0.5, wrong 0.2 and silent 0.3: right unless a wrong vote stands against it."""
-    counts, correct = np.full((2, 2), [500_000, 200_000]), np.array([[1, 0]] * 2)
-    rates = theory.fit_answer_rates(counts, correct, 300_000, model="beta")
-    rng = np.random.default_rng(1)
-    found = theory.predicted_vote_accuracy(rng, rates, counts, correct, 300_000, num_candidates=[1, 2], num_draws=50_000)
-    assert found == pytest.approx([0.5, 0.5**2 + 2 * 0.5 * 0.3 + 0.5 * 0.2], abs=0.007)
-
-
-def test_answers_never_repeated_tie():
-    """Where no answer is seen twice, each vote is for an answer of its own, and the winner is one of them."""
-    counts = np.ones((30, 20), int)
-    correct = np.zeros((30, 20), int)
-    correct[:, :5] = 1
-    rates = theory.fit_answer_rates(counts, correct, model="any law")
-    rng = np.random.default_rng(2)
-    found = theory.predicted_vote_accuracy(rng, rates, counts, correct, num_candidates=9, num_draws=1000)
-    assert found == pytest.approx(0.25, abs=0.02)
+def test_abstentions_and_rare_answers_vote_as_they_should():
+    """Right .5, wrong .2 and silent .3: right unless a wrong vote stands against it. Answers that are all different tie."""
+    one = Shares((1.0,))
+    silent = Types((0.5,), (Structure(one, one, 0.6),))
+    assert answer_types.vote(silent, 1) == pytest.approx(0.5, abs=0.003)
+    assert answer_types.vote(silent, 2) == pytest.approx(0.5**2 + 2 * 0.5 * 0.3 + 0.5 * 0.2, abs=0.003)
+    rare = Types((0.25,), (Structure(Shares(), Shares()),))
+    assert answer_types.vote(rare, 9) == pytest.approx(0.25, abs=0.003)
 
 
 def urn(rng, num_problems, num_samples):
@@ -92,41 +75,47 @@ def vote(counts, correct):
     return np.mean((top & correct).sum(axis=1) / top.sum(axis=1))
 
 
-def plug_in(rng, counts, correct, number, draws):
-    """The vote of answers drawn from the observed shares."""
-    shares = np.repeat(counts / counts.sum(axis=1, keepdims=True), draws, axis=0)
-    return vote(rng.multinomial(number, shares), np.repeat(correct, draws, axis=0))
-
-
-@pytest.fixture(scope="module")
-def true_vote():
-    return vote(*counted(urn(np.random.default_rng(11), 20_000, 25)))
-
-
-def test_few_answers_predict_the_vote_of_many(true_vote):
+def test_few_answers_predict_the_vote_of_many():
+    """Observed shares are biased low."""
+    true_vote = vote(*counted(urn(np.random.default_rng(11), 20_000, 25)))
     rng = np.random.default_rng(3)
-    problems = counted(urn(rng, 3000, 5))
-    found = theory.predicted_vote_accuracy(rng, theory.fit_answer_rates(*problems), *problems, num_candidates=25)
+    counts, correct = counted(urn(rng, 3000, 5))
+    found = theory.predicted_vote_accuracy(theory.fit_answer_rates(counts, correct), 25)
     assert found == pytest.approx(true_vote, abs=4 * np.sqrt(0.2 / 3000))
-    assert plug_in(rng, *problems, 25, 20) < true_vote - 4 * np.sqrt(0.2 / 3000)
+    shares = np.repeat(counts / counts.sum(axis=1, keepdims=True), 20, axis=0)
+    assert vote(rng.multinomial(25, shares), np.repeat(correct, 20, axis=0)) < true_vote - 4 * np.sqrt(0.2 / 3000)
 
 
-REPLICATIONS = 80
+def test_three_votes_from_two_calls_are_known_to_the_sharp_moment_bounds():
+    """Of two answers, E q = .6 and E q^2 = .48 allow votes of three from .552 to .672, and no more is known.
+
+    [m_2 + 2 (m_1 - m_2)^2 / (1 - m_1), 3 m_2 - 2 m_2^2 / m_1]
+    """
+    number = 20_000
+    outcomes = [([2, 0], 0.48), ([1, 1], 0.24), ([0, 2], 0.28)]
+    counts = np.concatenate([np.tile(row, (round(share * number), 1)) for row, share in outcomes])
+    interval = theory.vote_accuracy_interval(counts, np.tile([1, 0], (number, 1)), num_candidates=[1, 3], num_resamples=0)
+    assert interval.low[1] < 0.552 + 0.002
+    assert interval.high[1] > 0.672 - 0.002
+    assert interval.high[1] - interval.low[1] < 0.15  # the bounds, and the sampling error of the moments
+    assert interval.high[0] - interval.low[0] < 0.06  # a vote of one is known
 
 
-def test_ninety_percent_intervals_cover(true_vote):
-    rng, covered, missed = np.random.default_rng(4), 0, 0
-    for _ in range(REPLICATIONS):
-        counts, correct = counted(urn(rng, 100, 5))
-        options = {"num_candidates": 25, "num_resamples": 40, "model": "beta"}
-        interval = theory.vote_accuracy_interval(rng, counts, correct, **options)
-        covered += interval.low <= true_vote <= interval.high
-        resamples = rng.integers(100, size=(40, 100))
-        naive = [plug_in(rng, counts[chosen], correct[chosen], 25, 1) for chosen in resamples]
-        missed += not np.quantile(naive, 0.05) <= true_vote <= np.quantile(naive, 0.95)
-    fewest = stats.binom.ppf(0.001, REPLICATIONS, 0.85)
-    assert fewest <= covered <= stats.binom.ppf(0.999, REPLICATIONS, 0.95)
-    assert REPLICATIONS - missed < fewest  # a bootstrap of the observed shares does not
+@pytest.mark.parametrize("right", [True, False])
+def test_thirty_problems_of_one_kind_leave_others_possible(right):
+    """Of 30 problems without exception, one in 30 / 2.3 may be one: not a vote from 1 to 1, or 0 to 0."""
+    vote = theory.vote_accuracy_interval(np.full((30, 1), 10), np.full((30, 1), int(right)), num_candidates=[1, 25])
+    width = vote.high - vote.low
+    assert ((width > 0.044) & (width < 0.13)).all()
+    assert vote.estimate == pytest.approx([float(right)] * 2, abs=1e-3)
+
+
+def test_an_answer_of_both_flags_is_right_as_often_as_its_flags():
+    """A vote of one is pass@1, which a threshold at one half would make 0."""
+    counts, worth = np.tile([6, 4], (40, 1)), np.tile([0.4, 0.3], (40, 1))
+    rates = theory.fit_answer_rates(counts, worth)
+    assert theory.predicted_vote_accuracy(rates, 1) == pytest.approx(0.6 * 0.4 + 0.4 * 0.3, abs=0.02)
+    assert theory.predicted_vote_accuracy(theory.fit_answer_rates(counts, worth > 0.5), 1) < 0.01
 
 
 def recorded(name, num_samples=None):
@@ -159,46 +148,55 @@ MEASURED = {  # without replacement, from all recorded samples
 @pytest.mark.parametrize(("name", "num_samples"), MEASURED)
 def test_recorded_votes_are_predicted(name, num_samples):
     problems, measured = recorded(name, num_samples), MEASURED[name, num_samples]
-    interval = theory.vote_accuracy_interval(
-        np.random.default_rng(5), *problems, num_candidates=list(measured), num_resamples=100
-    )
+    interval = theory.vote_accuracy_interval(*problems, num_candidates=list(measured), num_resamples=0)
     values = np.array(list(measured.values()))
     assert ((interval.low < values) & (values < interval.high)).all()
-    assert (interval.high - interval.low).max() < 0.1
-    assert np.abs(interval.estimate - values).max() < 0.015
+    assert np.abs(interval.estimate - values).max() < 0.025
 
 
-def test_recorded_plug_in_is_biased_low():
-    counts, correct, silent = recorded("vcot_date_gpt35_np10")
-    rng = np.random.default_rng(6)
-    shares = np.repeat(np.column_stack([counts, silent]) / 10, 200, axis=0)
-    votes = rng.multinomial(9, shares)[:, :-1]
-    top = (votes == votes.max(axis=1, keepdims=True)) & (votes > 0)
-    won = (top * np.repeat(correct, 200, axis=0)).sum(axis=1) / np.maximum(top.sum(axis=1), 1)
-    assert won.mean() == pytest.approx(0.707, abs=0.003)
-    rates = theory.fit_answer_rates(counts, correct, silent)
-    better = theory.predicted_vote_accuracy(rng, rates, counts, correct, silent, num_candidates=9, num_draws=200)
-    assert better == pytest.approx(0.723, abs=0.006)
+def test_drawn_answers_have_the_shares_of_their_types():
+    """Frequencies, flags, abstentions, independence of what follows, and votes."""
+    counts, correct = np.array([[5, 3], [1, 4]] * 20), np.array([[1, 0]] * 40)
+    rates = theory.fit_answer_rates(counts, correct, [2, 0] * 20)
+    assert rates.weights.sum() == pytest.approx(1.0)
+    drawn = theory.draw_answers(np.random.default_rng(4), rates, 40_000, 5)
+    assert drawn.answers.shape == drawn.is_correct.shape == (40_000, 5)
+    chances = rates.weights @ rates.probabilities
+    assert drawn.is_correct.mean() == pytest.approx(chances[: rates.num_right].sum(), abs=4 * 0.5 / 200)
+    assert (drawn.answers < 0).mean() == pytest.approx(chances[-1], abs=4 * 0.4 / 200)
+    assert not drawn.is_correct[drawn.answers < 0].any()
+    both = np.mean(drawn.is_correct[:, :-1] & drawn.is_correct[:, 1:])
+    assert both == pytest.approx(rates.weights @ rates.probabilities[:, : rates.num_right].sum(axis=1) ** 2, abs=0.01)
+    won = []
+    for answers, flags in zip(drawn.answers[:4000], drawn.is_correct[:4000], strict=True):
+        assert not np.intersect1d(answers[flags], answers[~flags]).size  # an answer is right or wrong
+        voted = answers >= 0
+        _, places, votes = np.unique(answers[voted], return_index=True, return_counts=True)
+        won.append(flags[voted][places[votes == votes.max()]].mean() if voted.any() else 0.0)
+    assert np.mean(won) == pytest.approx(theory.predicted_vote_accuracy(rates, 5), abs=4 * 0.5 / np.sqrt(4000))
+
+
+def test_answers_never_repeated_are_drawn_apart():
+    counts = np.ones((30, 20), int)
+    correct = np.zeros((30, 20), int)
+    correct[:, :5] = 1
+    drawn = theory.draw_answers(np.random.default_rng(2), theory.fit_answer_rates(counts, correct), 30, 9)
+    assert np.mean([np.unique(one).size for one in drawn.answers]) > 8.5
 
 
 COUNTS, CORRECT = [[3, 1], [2, 2]], [[1, 0], [1, 0]]
 
 
-def predicted(**change):
-    arguments = {"answer_counts": COUNTS, "is_correct": CORRECT, "num_candidates": 3} | change
-    rates = theory.fit_answer_rates(COUNTS, CORRECT, model="beta")
-    return theory.predicted_vote_accuracy(np.random.default_rng(0), rates, **arguments)
+def predicted(num_candidates):
+    return theory.predicted_vote_accuracy(theory.fit_answer_rates(COUNTS, CORRECT), num_candidates)
 
 
-def drawn_answers(**change):
-    arguments = {"answer_counts": COUNTS, "is_correct": CORRECT, "num_candidates": 3} | change
-    rates = theory.fit_answer_rates(COUNTS, CORRECT, model="beta")
-    return theory.draw_answers(np.random.default_rng(0), rates, **arguments)
+def drawn_answers(num_problems, num_candidates):
+    return theory.draw_answers(np.random.default_rng(0), theory.fit_answer_rates(COUNTS, CORRECT), num_problems, num_candidates)
 
 
 def interval(**change):
-    arguments = {"answer_counts": COUNTS, "is_correct": CORRECT, "num_candidates": 3} | change
-    return theory.vote_accuracy_interval(np.random.default_rng(0), **arguments)
+    return theory.vote_accuracy_interval(COUNTS, CORRECT, **({"num_candidates": 3} | change))
 
 
 BAD = [
@@ -209,56 +207,13 @@ BAD = [
     (lambda: theory.fit_answer_rates(COUNTS, [[1, 0]]), "is_correct", "(1, 2)"),
     (lambda: theory.fit_answer_rates(COUNTS, CORRECT, -1), "abstentions", "-1"),
     (lambda: theory.fit_answer_rates(COUNTS, CORRECT, [1, 2, 3]), "abstentions", "(3,)"),
-    (lambda: theory.fit_answer_rates(COUNTS, CORRECT, model="best"), "model", "best"),
-    (lambda: predicted(num_candidates=0), "num_candidates", "0"),
-    (lambda: predicted(num_draws=0), "num_draws", "0"),
-    (lambda: drawn_answers(num_candidates=0), "num_candidates", "0"),
-    (lambda: drawn_answers(num_draws=0), "num_draws", "0"),
-    (lambda: drawn_answers(is_correct=[[1, 0]]), "is_correct", "(1, 2)"),
+    (lambda: predicted(0), "num_candidates", "0"),
+    (lambda: drawn_answers(0, 3), "num_problems", "0"),
+    (lambda: drawn_answers(3, 0), "num_candidates", "0"),
     (lambda: interval(num_candidates=2.5), "num_candidates", "2.5"),
     (lambda: interval(level=0.0), "level", "0"),
     (lambda: interval(num_resamples=5), "num_resamples", "5"),
 ]
-
-
-def test_drawn_answers_have_the_shares_that_are_known():
-    """Of so many answers that their shares are: frequencies, flags, abstentions, and independence of what follows."""
-    counts, correct = np.array([[500_000, 300_000], [100_000, 400_000]]), np.array([[1, 0], [1, 0]])
-    rates = theory.fit_answer_rates(counts, correct, [200_000, 0], model="beta")
-    rng = np.random.default_rng(4)
-    drawn = theory.draw_answers(rng, rates, counts, correct, [200_000, 0], num_candidates=5, num_draws=8000)
-    assert drawn.answers.shape == drawn.is_correct.shape == (2, 8000, 5)
-    right, silent = drawn.is_correct.mean(axis=(1, 2)), (drawn.answers < 0).mean(axis=(1, 2))
-    np.testing.assert_allclose(right, [0.5, 0.2], atol=4 * 0.5 / 200)
-    np.testing.assert_allclose(silent, [0.2, 0.0], atol=4 * 0.4 / 200)
-    assert not drawn.is_correct[drawn.answers < 0].any()
-    both = drawn.is_correct[..., :-1] & drawn.is_correct[..., 1:]
-    np.testing.assert_allclose(both.mean(axis=(1, 2)), [0.25, 0.04], atol=4 * 0.5 / 178)
-    for answers, flags in zip(drawn.answers, drawn.is_correct, strict=True):
-        assert not np.intersect1d(answers[flags], answers[~flags]).size  # an answer is right or wrong
-
-
-def test_drawn_answers_vote_as_predicted():
-    rng = np.random.default_rng(9)
-    problems = counted(urn(rng, 400, 6))
-    rates = theory.fit_answer_rates(*problems)
-    drawn = theory.draw_answers(rng, rates, *problems, num_candidates=15, num_draws=20)
-    won = []
-    for answers, flags in zip(drawn.answers.reshape(-1, 15), drawn.is_correct.reshape(-1, 15), strict=True):
-        _, places, votes = np.unique(answers, return_index=True, return_counts=True)
-        won.append(flags[places[votes == votes.max()]].mean())
-    found = theory.predicted_vote_accuracy(rng, rates, *problems, num_candidates=15, num_draws=100)
-    assert np.mean(won) == pytest.approx(found, abs=4 * 0.5 / np.sqrt(8000))
-    assert drawn.is_correct.mean() == pytest.approx(0.6, abs=0.05)
-
-
-def test_answers_never_repeated_are_drawn_apart():
-    counts = np.ones((30, 20), int)
-    correct = np.zeros((30, 20), int)
-    correct[:, :5] = 1
-    rates = theory.fit_answer_rates(counts, correct, model="any law")
-    drawn = theory.draw_answers(np.random.default_rng(2), rates, counts, correct, num_candidates=9)
-    assert np.mean([np.unique(one).size for one in drawn.answers[:, 0]]) > 8.5
 
 
 @pytest.mark.parametrize(("call", "name", "value"), BAD)
