@@ -106,6 +106,7 @@ def measure(config: TrainedLinearAttentionConfig, seed: int, engine: Engine) -> 
     params = trained.weights(seed, training_config(config), noises, engine)
     keys = jax.random.split(trained.measurement_key(seed), config.num_models)
     moments = Moments.of(np.asarray(_measurement(config)(keys, params)))
+    engine.fewest_tasks = config.num_models  # the models are the independent units
     return Measurement({"quantity": np.array(quantities(config))}, moments.mean, moments.standard_error)
 
 
