@@ -89,6 +89,8 @@ def supervise(arguments: list[str], processes: int | str) -> int:
             for worker in workers:
                 worker.kill()
                 worker.wait()
+                if worker.stdin is not None:
+                    worker.stdin.close()
         said.seek(0)
         words = said.read().decode(errors="replace")
     who = name or f"process {place} of {len(workers)}"
