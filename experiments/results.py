@@ -107,8 +107,9 @@ def check_free(folder: Path, attributes: dict[str, Any], overwrite: bool) -> Non
         raise UserError(f"out must be a folder without other files, got {folder} with {foreign[0]}; --overwrite replaces it")
     has_results = (folder / DATA).exists() or any((folder / SWEEPS).glob("*/*.chunk"))
     if found is not None and has_results and (different := _differences(found, attributes)):
+        run = "run" if (folder / DATA).exists() else "unfinished run"
         raise UserError(
-            f"out must be a folder without other results, got {folder}, whose run has {', '.join(different)}; "
+            f"out must be a folder without other results, got {folder}, whose {run} has {', '.join(different)}; "
             "name another --out, or add --overwrite"
         )
 

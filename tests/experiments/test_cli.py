@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import shlex
 import signal
@@ -199,18 +200,72 @@ def test_home_is_expanded(monkeypatch, tmp_path):
     assert files(tmp_path / "home/mine/averaging") == FILES
 
 
-def test_control_c_stops_the_command_with_one_line(tmp_path):
+def test_signals_stop_the_command_with_one_line(tmp_path):
     command = [sys.executable, "-m", "experiments.cli", "run", "averaging", "--num-tasks", "10000000", "--out", str(tmp_path)]
     root = Path(__file__).parents[2]
-    for delay in (1.5, 5.0):  # while importing or compiling, while simulating
+    # While importing or compiling, while simulating.
+    for delay, number, word in ((1.5, signal.SIGINT, "interrupted"), (5.0, signal.SIGTERM, "terminated")):
         process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
         time.sleep(delay)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = process.communicate(timeout=60)
-        assert process.returncode == 130
+        assert process.returncode == 128 + number
         (line,) = said.splitlines()
-        assert line.startswith("ttc: interrupted")
+        assert line.startswith(f"ttc: {word}")
     assert not (tmp_path / "averaging").exists() or files(tmp_path / "averaging") == []
+
+
+CONSOLE = [sys.executable, "-P", "-c", "import ttc_start; ttc_start.console()"]
+HASTY = "import os, ttc_start; ttc_start._hidden = lambda: os.kill(os.getpid(), 2); ttc_start.console()"
+SURROUNDINGS = {  # command, environment, output, status, and words of the one line
+    "a hidden package": ([*CONSOLE, "list"], {"PYTHONPATH": "."}, "pipe", 2, "experiments must be .*, but .* hides it"),
+    "precision": ([*CONSOLE, "list"], {"JAX_ENABLE_X64": "banana"}, "pipe", 2, "JAX_ENABLE_X64"),
+    "flags": ([*CONSOLE, "list"], {"XLA_FLAGS": "--banana"}, "pipe", 2, "XLA_FLAGS .* --banana"),
+    "platform": ([*CONSOLE, "doctor"], {"JAX_PLATFORMS": "bad"}, "pipe", 2, "JAX must find a device"),
+    "closed output": ([*CONSOLE, "--help"], {}, "closed", 74, "standard output must be open"),
+    "full output": ([*CONSOLE, "--help"], {}, "/dev/full", 74, "No space left on device"),
+    "broken output": ([*CONSOLE, "--help"], {}, "broken", 74, "Broken pipe"),
+    "Ctrl-C while starting": ([sys.executable, "-P", "-c", HASTY], {}, "pipe", 130, "interrupted"),
+}
+
+
+@pytest.mark.parametrize("name", SURROUNDINGS)
+def test_bad_surroundings_are_one_line(name):
+    command, environment, output, status, words = SURROUNDINGS[name]
+    Path("experiments").mkdir()
+    reader, writer = os.pipe()
+    target = {"pipe": subprocess.PIPE, "/dev/full": 3, "closed": None, "broken": writer}[output]
+    if output == "/dev/full":
+        target = os.open("/dev/full", os.O_WRONLY)
+    os.close(reader)
+    close = {"preexec_fn": lambda: os.close(1)} if output == "closed" else {}
+    process = subprocess.run(
+        command, env={**os.environ, **environment}, stdout=target, stderr=subprocess.PIPE, text=True, check=False, **close
+    )
+    os.close(writer)
+    (line,) = process.stderr.splitlines()
+    assert re.match(f"ttc: .*{words}", line), line
+    assert process.returncode == status
+    assert not process.stdout or status == 2
+
+
+def test_what_libraries_print_is_no_output():
+    code = "import os; from experiments import environment; environment.own_output(); os.write(1, b'noise'); print('own')"
+    code += "; import matplotlib"  # whose backend is the user's business elsewhere
+    environment = {**os.environ, "MPLBACKEND": "banana"}
+    process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert (process.stdout, process.stderr) == ("own\n", "noise")
+
+
+def test_no_room_for_a_figure_is_one_line(monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    assert cli.main(["run", "averaging", *QUIET]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(r"ttc: out must be .* results/averaging \(No space left on device\)", line)
+    assert files("results/averaging") == []
 
 
 def test_a_defect_has_an_exit_status_of_its_own():
@@ -353,6 +408,7 @@ BAD = [
     ([*RUN, "--decoder", "oracle"], "'oracle'"),
     ([*RUN, "--colour", "red"], "--colour"),
     ([*RUN, "--out", "/proc/nowhere"], "out .* /proc/nowhere"),
+    ([*RUN, "--out", "~nosuchuser/o"], "out .* ~nosuchuser/o"),
     (["report", "nowhere"], "DIR .* nowhere"),
     (["report"], "report"),
 ]

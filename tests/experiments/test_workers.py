@@ -13,18 +13,27 @@ import numpy as np
 import pytest
 
 from experiments import cli, results, workers
+from experiments.errors import DEFECT, DISAGREES, LOST
 from tests.experiments.test_cli import QUIET
-from tests.ttc_jax.processes import free_address
+from tests.ttc_jax.processes import free_address, num_measured
 
-ROOT = Path(__file__).parents[2]
 LONG = ["run", "averaging", "--num-tasks", "1000000", "--memory-mib", "1"]
 
 
+@pytest.fixture(autouse=True)
+def shadows(tmp_path_factory, monkeypatch):
+    """The folder of a user who has files with the names of the packages."""
+    folder = tmp_path_factory.mktemp("shadows")
+    (folder / "theory.py").write_text("raise SystemExit(1)")
+    (folder / "experiments").mkdir()
+    monkeypatch.chdir(folder)
+
+
 def start(arguments, **environment):
-    command = [sys.executable, "-m", "experiments.cli", *map(str, arguments)]
+    command = [sys.executable, "-P", "-c", "import ttc_start; ttc_start.console()", *map(str, arguments)]
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env={**os.environ, "XLA_FLAGS": flags, **environment}, text=True, cwd=ROOT, **streams)
+    return subprocess.Popen(command, env={**os.environ, "XLA_FLAGS": flags, **environment}, text=True, **streams)
 
 
 def workers_of(process):
@@ -33,7 +42,7 @@ def workers_of(process):
 
 
 def wait_for_chunks(folder, process):
-    while len(list(folder.glob("averaging/sweeps/0/*.chunk"))) < 4:
+    while not num_measured(folder / "averaging/sweeps/0"):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
 
@@ -49,28 +58,30 @@ def test_two_processes_give_the_results_of_one(tmp_path, monkeypatch):
     process = start(["run", "averaging", *QUIET, "--processes", "2", "--out", tmp_path / "two"])
     out, said = lines(process)
     assert process.returncode == 0, said
-    assert re.search(r"^averaging: inconclusive", out, re.MULTILINE)
+    assert re.fullmatch(r"averaging: inconclusive.*\n", out)  # and nothing of the library that connects processes
     assert cli.main(["run", "averaging", *QUIET]) == 0
     one, two = (results.read(tmp_path / out / "averaging") for out in ("results", "two"))
     np.testing.assert_allclose(two["measured"], one["measured"], rtol=1e-6)
     np.testing.assert_allclose(two["standard_error"], one["standard_error"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_the_loss_of_a_worker_is_one_line_and_the_run_goes_on(tmp_path, victim):
+@pytest.mark.parametrize(("victim", "number"), [(0, signal.SIGKILL), (1, signal.SIGTERM)])
+def test_the_loss_of_a_worker_is_one_line_and_the_run_goes_on(tmp_path, victim, number):
     process = start([*LONG, "--processes", "2", "--out", tmp_path])
     wait_for_chunks(tmp_path, process)
     both = workers_of(process)
-    os.kill(both[victim], signal.SIGKILL)
+    os.kill(both[victim], number)
     _, said = lines(process)
-    assert process.returncode == workers.LOST
-    assert said == [f"ttc: process {victim} of 2 was killed (SIGKILL); what is measured is kept, and the same command goes on"]
+    assert process.returncode == LOST
+    assert said == [
+        f"ttc: process {victim} of 2 was killed ({number.name}); what is measured is kept, and the same command goes on"
+    ]
     assert not any(Path(f"/proc/{number}").exists() for number in both)
     if victim == 0:
         return
-    kept = len(list(tmp_path.glob("averaging/sweeps/0/*.chunk")))
+    kept = num_measured(tmp_path / "averaging/sweeps/0")
     again = start([*LONG, "--processes", "2", "--out", tmp_path])
-    while len(list(tmp_path.glob("averaging/sweeps/0/*.chunk"))) < kept + 4:  # the lock is free, the chunks are its own
+    while num_measured(tmp_path / "averaging/sweeps/0") <= kept:  # the lock is free, the chunks are its own
         assert again.poll() is None, again.communicate()
         time.sleep(0.05)
     again.send_signal(signal.SIGINT)
@@ -107,7 +118,7 @@ def test_processes_that_others_start_meet_by_the_environment(tmp_path):
     wait_for_chunks(tmp_path, both[0])
     os.kill(workers_of(both[1])[0], signal.SIGKILL)
     (_, first), (_, second) = (lines(process) for process in both)
-    assert [process.returncode for process in both] == [workers.LOST, workers.LOST]
+    assert [process.returncode for process in both] == [LOST, LOST]
     assert first[-1].startswith("ttc: process 0 of 2 ")
     assert "the same command goes on" in first[-1]
     assert second == ["ttc: process 1 of 2 was killed (SIGKILL); what is measured is kept, and the same command goes on"]
@@ -128,3 +139,10 @@ def test_an_error_of_a_worker_is_one_line(tmp_path, number):
         _, said = lines(process)
         assert process.returncode == 2
         assert said == ["ttc: JAX_NUM_PROCESSES must be an integer where JAX_COORDINATOR_ADDRESS is set, got 'two'"]
+
+
+@pytest.mark.parametrize(("program", "status"), [("raise ImportError", DEFECT), ("raise SystemExit(11)", DISAGREES)])
+def test_a_worker_that_does_not_start_does_not_disagree(program, status, monkeypatch, capfd):
+    monkeypatch.setattr(workers, "_PROGRAM", program)
+    monkeypatch.setattr(sys, "stdout", sys.__stderr__)
+    assert workers.supervise([], 1) == status

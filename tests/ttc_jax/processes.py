@@ -35,3 +35,9 @@ def free_address():
     with socket.socket() as free:
         free.bind(("localhost", 0))
         return f"localhost:{free.getsockname()[1]}"
+
+
+def num_measured(folder):
+    """Number of tasks that the chunks in a folder have between them."""
+    ranges = (map(int, path.stem.split("-")) for path in folder.glob("*.chunk"))
+    return len(set().union(*(range(first, last) for first, last in ranges)))

@@ -95,6 +95,13 @@ def test_a_measurement_is_compiled_once():
         sweep(KEY, measure, {"scale": [1, 2]}, num_tasks=16, chunk_size=16)  # another dtype is another program
 
 
+def test_a_sweep_is_compiled_where_jit_is_disabled_too():
+    asked = {"num_tasks": 20, "reused_axes": REUSED, "chunk_size": 8}
+    with jax.disable_jit():
+        found = sweep(KEY, risks, AXES, **asked)
+    np.testing.assert_array_equal(found.mean, sweep(KEY, risks, AXES, **asked).mean)
+
+
 def test_progress_counts_tasks():
     done = []
     sweep(KEY, risks, AXES, num_tasks=20, reused_axes=REUSED, chunk_size=8, progress=done.append)

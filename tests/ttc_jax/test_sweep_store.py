@@ -14,7 +14,7 @@ import pytest
 
 from tests.errors import assert_named
 from tests.ttc_jax import swept as script
-from tests.ttc_jax.processes import finish, start
+from tests.ttc_jax.processes import finish, num_measured, start
 from tests.ttc_jax.swept import AXES, REUSED, digest, risks
 from ttc_jax import DamagedChunkWarning, OtherSweepError, StoreError, sweep
 from ttc_jax.sweep.store import INDEX, NUMERICS, Store
@@ -62,7 +62,7 @@ def whole():
 def test_an_interrupted_sweep_goes_on_to_the_same_bits(tmp_path, whole):
     for task in (50, 200, 210, 590):
         interrupted(tmp_path, task)
-    assert len(chunks(tmp_path)) == 37  # all but the last, which has 8 tasks
+    assert len(chunks(tmp_path)) == 2 + 5  # sixteen chunks are one file, and the last chunk, of 8 tasks, is missing
     result = swept(tmp_path)
     assert digest(result) == digest(whole)
     assert result.num_resumed == 592
@@ -100,23 +100,24 @@ def test_kills_lose_nothing(tmp_path, rng):
         if number % 4 == 0:
             time.sleep(rng.uniform(0.0, 1.0))
         else:
-            _wait_for(tmp_path, process, len(chunks(tmp_path)) + rng.integers(1, 4))
+            _wait_for(tmp_path, process, num_measured(tmp_path) + 16 * rng.integers(1, 4))
             time.sleep(rng.uniform(0.0, 0.06))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         if chunks(tmp_path):
             store = opened(tmp_path)
-            assert all(store.read(first, last) is not None for first, last in store.ranges(0, 4800))
-    assert len(chunks(tmp_path)) >= 6
+            assert sum(last - first for first, last, _ in store.intact(0, 4800)) == num_measured(tmp_path)
+            assert store.forget_damages() == []
+    assert num_measured(tmp_path) >= 6 * 16
     last = finish(start(store=str(tmp_path), **long))
-    assert last["resumed"] >= 15 * 16
+    assert last["resumed"] >= 6 * 16
     assert last["digest"] == finish(start(**long))["digest"]
 
 
 def _wait_for(folder, process, number):
-    """Until there are so many chunks."""
-    while len(chunks(folder)) < number:
+    """Until so many tasks are measured."""
+    while num_measured(folder) < number:
         time.sleep(0.01)
         assert process.poll() is None, process.communicate()
 
@@ -149,30 +150,81 @@ def test_a_crash_at_any_call_of_the_system_loses_nothing(tmp_path, monkeypatch, 
 
 
 def test_damaged_chunks_are_named_and_measured_again(tmp_path, rng, whole):
-    """Truncated, emptied, bits flipped, filled with noise, put in another's place: twenty chunks of thirty-seven."""
+    """Truncated, bits flipped, filled with noise, put in another's place, a pipe, a summary of another grid: six of seven."""
     interrupted(tmp_path, 590)
     files = chunks(tmp_path)
-    damaged = rng.choice(len(files) - 1, 20, replace=False)
-    for place, number in enumerate(damaged):
-        data = bytearray(files[number].read_bytes())
-        match place % 5:
-            case 0:
-                data = data[: rng.integers(1, len(data))]
-            case 1:
-                data = bytearray()
-            case 2:
-                data[rng.integers(len(data))] ^= 1 << rng.integers(8)
-            case 3:
-                data = bytearray(rng.bytes(len(data)))
-            case 4:
-                data = bytearray(files[-1].read_bytes())
-        files[number].write_bytes(data)
+    ranges = [tuple(map(int, path.stem.split("-"))) for path in files]
+    assert [last - first for first, last in ranges] == [256, 256, 16, 16, 16, 16, 16]
+    other = from_device(jax.jit(summarise)(np.ones((16, 3), np.float32), np.arange(16) < 16), 0, 16)
+    for place, path in enumerate(files[:-1]):
+        data = bytearray(path.read_bytes())
+        if place < 4:
+            flipped = data.copy()
+            flipped[rng.integers(len(data))] ^= 1 << rng.integers(8)
+            path.write_bytes([data[: rng.integers(len(data))], flipped, rng.bytes(len(data)), files[-1].read_bytes()][place])
+        elif place == 4:
+            path.unlink()
+            os.mkfifo(path)
+        else:
+            opened(tmp_path).write(*ranges[place], other)
     with pytest.warns(DamagedChunkWarning) as caught:
         result = swept(tmp_path)
     said = "\n".join(str(warning.message) for warning in caught)
-    assert {int(first) for first in re.findall(r"/(\d{12})-\d{12}\.chunk is damaged", said)} == {16 * n for n in damaged}
+    assert [int(first) for first in re.findall(r"/(\d{12})-\d{12}\.chunk is damaged", said)] == [
+        first for first, _ in ranges[:-1]
+    ]
+    assert all(reason in said for reason in ("checksum", "another sweep or range", "not a regular file", "grid of shape (3,)"))
     assert digest(result) == digest(whole)
-    assert result.num_resumed == (37 - 20) * 16
+    assert result.num_resumed == 16
+
+
+def test_a_damaged_or_renamed_file_neither_hides_others_nor_shifts_a_boundary(tmp_path, whole):
+    interrupted(tmp_path, 200)
+    (tmp_path / "000000000000-000000000208.chunk").write_bytes(b"damaged, and over all others")
+    (tmp_path / "000000000213-000000000229.chunk").write_bytes(chunks(tmp_path)[-1].read_bytes())
+    with pytest.warns(DamagedChunkWarning) as caught:
+        result = swept(tmp_path)
+    assert len(caught) == 2
+    assert result.num_resumed == 208
+    assert digest(result) == digest(whole)
+    assert len(chunks(tmp_path)) == 1
+
+
+def test_processes_divide_their_tasks_at_the_end_of_a_merged_range(tmp_path):
+    interrupted(tmp_path, 300)
+    store = opened(tmp_path)
+    assert [store.border(0, place, 600) for place in (0, 150, 256, 450)] == [0, 256, 256, 450]
+    assert store.border(16, 150, 600) == 150  # not within the tasks
+
+
+def test_a_run_of_any_length_keeps_few_files_to_the_bit(tmp_path):
+    """Of 300 chunks there are never more than fifteen of each size, and the parts of a merged one are gone."""
+    small, most, left, stops = {"chunk_size": 2}, 0, {}, [150, 532]
+
+    def progress(done):
+        nonlocal most
+        most = max(most, len(chunks(tmp_path)))
+        if done == 300:
+            left.update({path: path.read_bytes() for path in chunks(tmp_path)})
+        if done in stops:
+            stops.remove(done)
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            swept(tmp_path, progress=progress, **small)
+    for path, content in left.items():  # as a writer leaves them that is killed before it removes them
+        path.write_bytes(content)
+    result = swept(tmp_path, progress=progress, **small)
+    assert result.num_resumed == 532
+    assert 16 <= most <= 2 * 15 + 2
+    assert len(left) > 10
+    assert [path.name for path in chunks(tmp_path)] == ["000000000000-000000000600.chunk"]
+    assert digest(result) == digest(swept(**small))
+    for path, content in left.items():
+        path.write_bytes(content)
+    assert swept(tmp_path, **small).num_resumed == 600
+    assert len(chunks(tmp_path)) == 1
 
 
 def test_every_bit_of_a_chunk_is_checked(tmp_path, rng):
@@ -186,7 +238,7 @@ def test_every_bit_of_a_chunk_is_checked(tmp_path, rng):
         path.write_bytes(changed)
         store = opened(tmp_path)
         assert store.read(0, 16) is None
-        assert list(store.ranges(0, 16)) == []
+        assert list(store.intact(0, 16)) == []
         (said,) = store.forget_damages()
         assert str(path) in said
 
@@ -318,12 +370,19 @@ def test_a_folder_that_cannot_be_one_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     assert_named(lambda: swept(tmp_path / "file"), "store", "file")
     swept(tmp_path / "here", num_tasks=16)
-    (tmp_path / "here" / INDEX).write_text("{")
-    assert_named(lambda: swept(tmp_path / "here"), "store", "sweep.json is missing or damaged")
+    for text in ("{", "[" * 100_000, "3"):
+        (tmp_path / "here" / INDEX).write_text(text)
+        assert_named(lambda: swept(tmp_path / "here"), "store", "sweep.json is missing or damaged")
+    chunks(tmp_path / "here")[0].unlink()
+    assert_named(lambda: swept(tmp_path / "here"), "store", "sweep.json is missing or damaged")  # a file of someone else
+    (tmp_path / "there" / ".lock").mkdir(parents=True)
+    assert_named(lambda: swept(tmp_path / "there"), "store", "there")
 
 
-def test_ranges_cover_what_they_can(tmp_path, rng):
+def test_ranges_cover_what_they_can(tmp_path, rng, monkeypatch):
     """Against marking every task, for ranges that overlap as those of other chunk sizes do."""
+    monkeypatch.setattr(Store, "read", lambda *_: "intact")
+    monkeypatch.setattr(Store, "_remove_parts", lambda *_: None)
     store = Store(tmp_path, {}, "")
     for _ in range(50):
         for path in chunks(tmp_path):
@@ -334,7 +393,7 @@ def test_ranges_cover_what_they_can(tmp_path, rng):
             Path(tmp_path / f"{first:012d}-{last:012d}.chunk").write_text("")
         start_at, stop = sorted(rng.integers(0, 30, 2).tolist())
         covered = np.zeros(30, int)
-        found = list(store.ranges(start_at, stop))
+        found = [(first, last) for first, last, _ in store.intact(start_at, stop)]
         for first, last in found:
             covered[first:last] += 1
         assert set(found) <= there

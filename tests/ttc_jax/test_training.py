@@ -272,6 +272,28 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
             assert_named(lambda call=call: training.fit(KEYS, LINEAR, **call), "folder", file.name)
 
 
+def test_a_checkpoint_of_other_shapes_or_elsewhere_is_named(tmp_path):
+    interrupted(tmp_path, 4)
+    index = json.loads((tmp_path / "checkpoint.json").read_text())
+    edited = {"place": "../elsewhere", "files": 3, "training": "[" * 100_000}
+    for text in (*(json.dumps({**index, name: value}) for name, value in edited.items()), "[" * 100_000):
+        (tmp_path / "checkpoint.json").write_text(text)
+        assert_named(lambda: training.fit(KEYS, LINEAR, label_noise_std=NOISES, folder=tmp_path), "folder", "is damaged")
+    shutil.rmtree(tmp_path)
+    with checkpoints.Checkpoints(tmp_path, LINEAR, KEYS, NOISES) as store:
+        store.write(4, (training.init_state(KEY, LINEAR), np.zeros((2, 4), np.float32)))  # of one model, not of two
+    assert_named(lambda: training.fit(KEYS, LINEAR, label_noise_std=NOISES, folder=tmp_path), "folder", "other shapes")
+
+
+def test_strict_promotion_of_the_session_is_no_matter():
+    def weights(key):
+        return training.train(key, replace(LINEAR, curriculum=Curriculum())).params
+
+    with jax.numpy_dtype_promotion("strict"):
+        strict = jax.eval_shape(weights, KEY)
+    assert strict == jax.eval_shape(weights, KEY)
+
+
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     interrupted(tmp_path, 4)
     other = replace(LINEAR, batch_size=9, objective=replace(TEACHER, num_steps=1))

@@ -188,7 +188,8 @@ def sweep(
             kept = Store(store, description, device, leads=processes.index() == 0, overwrite=overwrite)
         return Tasks(program, kept, progress, named, looks, description)
 
-    with Tasks.prepared(prepare) as tasks:
+    # A compiled program cannot be called where jit is disabled.
+    with jax.disable_jit(False), Tasks.prepared(prepare) as tasks:
         total: Summary | None = None
         for start, stop in itertools.pairwise([0, *tasks.looks]):
             found = tasks.summary(start, stop)

@@ -2,6 +2,7 @@
 
 ``sweep.json`` says whose chunks they are. The file ``FIRST-LAST.chunk`` has the summary of tasks FIRST to LAST - 1: one line of
 JSON about its origin and whose it is, the summary, and the SHA-256 of all that. It is written in one piece (fsync, rename).
+Files of merged ranges replace those of their parts.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ NUMERICS = 1
 INDEX = "sweep.json"
 SUFFIX = ".chunk"
 _HASH_BYTES = 32
+_MOST_BYTES = 2**31  # of a chunk
 
 
 class StoreError(ValueError):
@@ -60,6 +63,7 @@ class Store:
         self._own = json.loads(json.dumps({**description, "numerics": NUMERICS}))
         self._device = device
         self._leads, self._overwrite = leads, overwrite
+        self._grid = tuple(len(values) for values in description["axes"].values()) if "axes" in description else None
         self._identity = _folders.digest(json.dumps(self._own, sort_keys=True).encode())
         self._damaged: set[tuple[int, int]] = set()  # what is not to be read again
         self._unsaid: list[str] = []
@@ -95,7 +99,8 @@ class Store:
         for path in self._folder.glob(f".*{_folders.UNFINISHED}"):
             path.unlink(missing_ok=True)
         chunks = list(self._folder.glob(f"*{SUFFIX}"))
-        different = self._differences() if chunks else ""
+        has_index = (self._folder / INDEX).exists()
+        different = self._differences() if chunks or (has_index and not self._is_index()) else ""
         if different and not self._overwrite:
             raise OtherSweepError(f"store must hold chunks of this sweep, got {self._folder}, {different}")
         if different or not chunks:
@@ -106,44 +111,74 @@ class Store:
             except OSError as error:
                 raise self._unwritable(error) from error
 
-    def _differences(self) -> str:
-        """In what the sweep whose chunks these are differs from this one, in words; empty if in nothing."""
+    def _is_index(self) -> bool:
+        """Return whether the index describes a sweep, rather than being a file of someone else."""
         try:
-            found = dict(json.loads((self._folder / INDEX).read_bytes()))
-        except (ValueError, TypeError, OSError):
+            return "numerics" in _folders.read_json(self._folder / INDEX)
+        except (ValueError, OSError):
+            return False
+
+    def _differences(self) -> str:
+        """Return in words in what the sweep of these chunks differs from this one; empty if in nothing."""
+        try:
+            found = _folders.read_json(self._folder / INDEX)
+        except (ValueError, OSError):
             return f"whose {INDEX} is missing or damaged"
         different = _folders.differences(found, self._own)
         return different and f"whose {different}"
 
-    def ranges(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """Ranges of tasks on disk within these, in order and without overlap; of several that begin alike the longest.
+    def whole(self, start: int, stop: int) -> Summary | None:
+        """Return the summary of a range if one intact file has all of it; files of its parts are then removed."""
+        return self._completed(start, stop) if self._path(start, stop).exists() else None
 
-        Those that were found damaged are left out.
+    def intact(self, start: int, stop: int) -> Iterator[tuple[int, int, Summary]]:
+        """Yield intact ranges on disk within these tasks with their summaries, in order and without overlap.
+
+        Of several ranges that begin alike the longest is taken. A file is read before its range counts, so that a damaged or
+        renamed one neither hides another nor shifts a boundary.
         """
         for first, last in self._inside(start, stop):
-            if first >= start and (first, last) not in self._damaged:
-                yield first, last
+            if first >= start and (found := self._completed(first, last)) is not None:
+                yield first, last, found
                 start = last
 
+    def border(self, start: int, place: int, stop: int) -> int:
+        """Return the end of the intact range within these tasks that lies across a place; the place itself if there is none.
+
+        Processes divide their tasks there, so that a range is of use whatever their number.
+        """
+        across = [(first, last) for first, last in self._inside(start, stop) if first < place < last]
+        return next((last for first, last in across if self.read(first, last) is not None), place)
+
     def _inside(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Return the ranges that files within these tasks claim to have, but for damaged ones; the longest of a start first."""
         names = (re.fullmatch(rf"(\d+)-(\d+){re.escape(SUFFIX)}", path.name) for path in self._folder.glob(f"*{SUFFIX}"))
-        found = ((int(name[1]), int(name[2])) for name in names if name)
+        found = {(int(name[1]), int(name[2])) for name in names if name} - self._damaged
         return sorted((pair for pair in found if start <= pair[0] < pair[1] <= stop), key=lambda pair: (pair[0], -pair[1]))
 
+    def _completed(self, first: int, last: int) -> Summary | None:
+        """Return the summary of a range, and remove what a killed writer left of its parts; None if the file is damaged."""
+        found = self.read(first, last)
+        if found is not None:
+            self._remove_parts(first, last)
+        return found
+
     def read(self, first: int, last: int) -> Summary | None:
-        """The summary of a range; None if it is not what this sweep wrote, of which :meth:`forget_damages` tells."""
+        """Return the summary of a range; None if it is not what this sweep wrote, of which :meth:`forget_damages` tells."""
         path = self._path(first, last)
         try:
-            data = path.read_bytes()
+            data = _folders.read(path, _MOST_BYTES)
             content, found = data[:-_HASH_BYTES], data[-_HASH_BYTES:]
             if bytes.fromhex(_folders.digest(content)) != found:
                 raise ValueError("checksum")
             head, _, body = content.partition(b"\n")
             expected = {"first": first, "last": last, "sweep": self._identity}
-            if {name: json.loads(head).get(name) for name in expected} != expected:
+            if {name: _folders.parse_object(head).get(name) for name in expected} != expected:
                 raise ValueError("of another sweep or range")
-            return Summary.from_bytes(body)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            summary = Summary.from_bytes(body)
+            summary.check(last - first, self._grid)
+            return summary
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             said = f"{path} is damaged ({type(error).__name__}: {error}); tasks {first} to {last - 1} are measured again"
             self._damaged.add((first, last))
             self._unsaid.append(said)
@@ -174,10 +209,13 @@ class Store:
         Raises:
             StoreError: it cannot be written; the parts are kept.
         """
-        parts = set(self._inside(start, stop)) - {(start, stop)}
-        if parts:
+        if not self._path(start, stop).exists() or (start, stop) in self._damaged:
             self.write(start, stop, summary)
-        for first, last in parts:
+        self._remove_parts(start, stop)
+
+    def _remove_parts(self, start: int, stop: int) -> None:
+        damaged = {pair for pair in self._damaged if start <= pair[0] < pair[1] <= stop}
+        for first, last in damaged.union(self._inside(start, stop)) - {(start, stop)}:
             with contextlib.suppress(OSError):  # it says the same and does no harm
                 self._path(first, last).unlink(missing_ok=True)
 

@@ -116,6 +116,17 @@ class Summary(NamedTuple):
             moments = Moments(num_tasks, found["mean"], found["squared_deviations"])
             return cls(moments, found["magnitude"], found["largest"], num_nonfinite, found["nonfinite"])
 
+    def check(self, num_tasks: int, grid: tuple[int, ...] | None) -> None:
+        """ValueError if this is not a summary of so many tasks on such a grid, of any grid if None."""
+        grid = self.magnitude.shape if grid is None else grid
+        arrays = (self.moments.mean, self.moments.squared_deviations, self.magnitude)
+        if any(array.shape != grid or array.dtype != np.float64 for array in arrays):
+            raise ValueError(f"grid of shape {self.moments.mean.shape}, not {grid}")
+        if self.largest.shape[1:] != grid or self.largest.dtype.kind != "f" or self.nonfinite.dtype.kind not in "iu":
+            raise ValueError("largest values or tasks of a wrong kind")
+        if self.moments.num_tasks != num_tasks or not 0 <= self.num_nonfinite <= num_tasks:
+            raise ValueError(f"{self.moments.num_tasks} tasks, not {num_tasks}")
+
 
 class ChunkSummary(NamedTuple):
     """The same of one chunk, as a program computes it on the device, in the dtype of the values.

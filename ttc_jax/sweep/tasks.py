@@ -15,6 +15,7 @@ import numpy as np
 
 from ttc_jax import _folders
 from ttc_jax.sweep import processes
+from ttc_jax.sweep.merging import Merger
 from ttc_jax.sweep.processes import ProcessError
 from ttc_jax.sweep.program import Program
 from ttc_jax.sweep.store import DamagedChunkWarning, Store, StoreError
@@ -57,9 +58,7 @@ class Tasks:
     def summary(self, start: int, stop: int) -> Summary:
         """Of all tasks from ``start`` to ``stop``, in every process."""
         with processes.failing_together():
-            whole = None
-            if self._store is not None and (start, stop) in self._store.ranges(start, stop):
-                whole = self._store.read(start, stop)
+            whole = None if self._store is None else self._store.whole(start, stop)
         if all(processes.exchange(b"" if whole is None else b"here")) and whole is not None:
             self.num_resumed += stop - start
             self._progress(stop)
@@ -72,9 +71,8 @@ class Tasks:
         if whole.moments.num_tasks != stop - start:
             raise ProcessError(f"processes must measure {stop - start} tasks between them, got {whole.moments.num_tasks}")
         self._hear()
-        if self._store is not None and processes.index() == 0:
-            with contextlib.suppress(StoreError):  # no room for it: the chunks are there, and say the same
-                self._store.replace(start, stop, whole)
+        if processes.index() == 0:
+            self._keep_merged(start, stop, whole)
         return whole
 
     def _hear(self) -> None:
@@ -88,36 +86,36 @@ class Tasks:
         self._resumed_here = 0
 
     def _measure(self, start: int, stop: int) -> Summary | None:
-        """The summary of this process's part of some tasks: as many chunks as the others have, give or take one."""
+        """Return the summary of this process's part of some tasks: as many chunks as the others have, give or take one."""
         size = self._program.chunk_size
         share = -(-(stop - start) // (size * processes.count())) * size
-        first = min(stop, start + share * processes.index())
-        last = min(stop, first + share)
-        found: Summary | None = None
-        done = 0
-        for part in self._parts(first, last):
-            found = part if found is None else found.merge(part)
+        borders = [min(stop, start + share * (processes.index() + side)) for side in (0, 1)]
+        if self._store is not None:
+            borders = [self._store.border(start, border, stop) for border in borders]
+        first, last = borders
+        merger, done = Merger(first, size, self._keep_merged), 0
+        for part_first, part_last, part in self._parts(first, last):
+            merger.add(part_first, part_last, part)
             done += part.moments.num_tasks
             self._progress(min(stop, start + done * processes.count()))  # as if all were equally fast
             processes.show_life()
-        return found
+        return merger.total()
 
-    def _parts(self, first: int, last: int) -> Iterator[Summary]:
-        """Summaries of these tasks in their order: those in the store, and chunks of the tasks between them."""
-        stored = [] if self._store is None else list(self._store.ranges(first, last))
-        for start, stop in [*stored, (last, last)]:
+    def _keep_merged(self, first: int, last: int, summary: Summary) -> None:
+        if self._store is not None:
+            with contextlib.suppress(StoreError):  # no room for it: the chunks are there, and say the same
+                self._store.replace(first, last, summary)
+
+    def _parts(self, first: int, last: int) -> Iterator[tuple[int, int, Summary]]:
+        """Yield ranges of these tasks with their summaries, in order: those in the store, and chunks of the tasks between."""
+        for start, stop, found in [] if self._store is None else self._store.intact(first, last):
             yield from self._chunks(first, start)
-            if start < stop:
-                assert self._store is not None
-                found = self._store.read(start, stop)
-                if found is None:
-                    yield from self._chunks(start, stop)
-                else:
-                    self._resumed_here += stop - start
-                    yield found
+            self._resumed_here += stop - start
+            yield start, stop, found
             first = stop
+        yield from self._chunks(first, last)
 
-    def _chunks(self, first: int, last: int) -> Iterator[Summary]:
+    def _chunks(self, first: int, last: int) -> Iterator[tuple[int, int, Summary]]:
         """Measure these tasks; the devices have their next chunks before the last ones are looked at."""
         size, width = self._program.chunk_size, self._program.num_devices
         firsts = range(first, last, size)
@@ -130,12 +128,12 @@ class Tasks:
             if running and (place is None or len(running) > 1):
                 yield from self._finished(*running.popleft(), last)
 
-    def _finished(self, firsts: Sequence[int], found: Any, last: int) -> Iterator[Summary]:
-        """Summaries of the chunks of one call, each kept before it counts."""
+    def _finished(self, firsts: Sequence[int], found: Any, last: int) -> Iterator[tuple[int, int, Summary]]:
+        """Yield the chunks of one call with their summaries, each kept before it counts."""
         found = jax.device_get(found)
         for device, first in enumerate(firsts):
             num_tasks = min(self._program.chunk_size, last - first)
             summary = from_device(jax.tree.map(lambda part, device=device: part[device], found), first, num_tasks)
             if self._store is not None:
                 self._store.write(first, first + num_tasks, summary)
-            yield summary
+            yield first, first + num_tasks, summary

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from ttc_jax import _check, _folders
 NUMERICS = 1
 """Raised when a change of this package changes the numbers of a training."""
 INDEX = "checkpoint.json"
+_PREFIX = "weights-at-step-"
 
 
 def description(config: Any, keys: Array, label_noise_std: Any) -> dict[str, Any]:
@@ -82,15 +85,26 @@ class Checkpoints:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
+            self._clear()
         except OSError as error:
             raise CheckpointError(f"folder must be one that can be written, got {self._folder} ({error.strerror})") from error
         return self
 
+    def _clear(self) -> None:
+        """Remove files that a killed writer left half written."""
+        for path in self._folder.glob(f".*{_folders.UNFINISHED}"):
+            path.unlink(missing_ok=True)
+        for path in self._folder.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(path, ignore_errors=True)
+
     def __exit__(self, *_: Any) -> None:
         self._lock.release()
 
-    def newest(self, like: Any) -> Any | None:
-        """The last tree written, with NumPy leaves in the structure of ``like``; None if there is none.
+    def newest(self, like: Callable[[int], Any]) -> Any | None:
+        """Return the last tree written, with NumPy leaves; None if there is none.
+
+        Args:
+            like: number of steps to a tree of the same structure, shapes and dtypes.
 
         Raises:
             CheckpointError: it is another training's, or damaged.
@@ -98,8 +112,10 @@ class Checkpoints:
         if not (self._folder / INDEX).exists():
             return None
         try:
-            index = json.loads((self._folder / INDEX).read_text())
+            index = _folders.read_json(self._folder / INDEX)
             found, files, place = dict(index["training"]), dict(index["files"]), self._folder / index["place"]
+            if place.parent != self._folder or not re.fullmatch(rf"{_PREFIX}\d{{1,18}}", place.name):
+                raise ValueError("a checkpoint elsewhere")
         except (ValueError, LookupError, TypeError, OSError) as error:
             raise CheckpointError(self._damaged(INDEX)) from error
         if different := _folders.differences(found, self._own):
@@ -111,9 +127,11 @@ class Checkpoints:
                 raise CheckpointError(self._damaged(f"{index['place']}/{name}"))
         self._last = place
         leaves = self._store.restore(place)
-        if len(leaves) != len(jax.tree.leaves(like)):
-            raise CheckpointError(self._damaged(INDEX))
-        return jax.tree.unflatten(jax.tree.structure(like), [np.asarray(leaves[name]) for name in sorted(leaves)])
+        arrays = [np.asarray(leaves[name]) for name in sorted(leaves)]
+        expected, tree = jax.tree.flatten(like(int(place.name.removeprefix(_PREFIX))))
+        if [(one.dtype, one.shape) for one in arrays] != [(one.dtype, one.shape) for one in expected]:
+            raise CheckpointError(self._damaged(f"{index['place']}, with arrays of other shapes,"))
+        return jax.tree.unflatten(tree, arrays)
 
     def write(self, step: int, tree: Any) -> None:
         """Keep a tree as that of a step in place of the last one; complete, or as if it had not been tried.
@@ -121,7 +139,7 @@ class Checkpoints:
         Raises:
             CheckpointError: it cannot be written, for want of room say; the last one is kept.
         """
-        place = self._folder / f"weights-at-step-{step}"
+        place = self._folder / f"{_PREFIX}{step}"
         leaves = {f"leaf-{number:05d}": np.asarray(leaf) for number, leaf in enumerate(jax.tree.leaves(tree))}
         last = self._last
         try:

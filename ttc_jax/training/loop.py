@@ -90,9 +90,10 @@ def learning_rate(config: TrainingConfig) -> optax.Schedule:
 
 @_check.arguments
 def init_state(key: Array, config: TrainingConfig) -> TrainingState:
-    """Random weights, nothing learned; the key is that of :func:`advance`."""
-    params = objectives.init_params(jax.random.split(key)[0], config.model)
-    return TrainingState(jnp.asarray(0), params, _optimizer(config).init(params))
+    """Return random weights, nothing learned; the key is that of :func:`advance`."""
+    with _own_promotion():
+        params = objectives.init_params(jax.random.split(key)[0], config.model)
+        return TrainingState(jnp.asarray(0), params, _optimizer(config).init(params))
 
 
 @_check.arguments
@@ -132,7 +133,13 @@ def advance(
         updates, memory = optimizer.update(gradient, state.optimizer, state.params)
         return TrainingState(state.step + 1, optax.apply_updates(state.params, updates), memory), loss
 
-    return jax.lax.scan(step, state, length=num_steps)
+    with _own_promotion():
+        return jax.lax.scan(step, state, length=num_steps)
+
+
+def _own_promotion() -> Any:
+    """Trace within the rules of dtype promotion that Optax, Flax and this module are written for, in any session."""
+    return jax.numpy_dtype_promotion("standard")
 
 
 @_check.arguments
@@ -212,8 +219,9 @@ def fit(
 def _fit(keys, config, noises, every, progress, checkpoints) -> Trained:
     start, go_on = _compiled(config)
     state, losses = start(keys), np.zeros((len(keys), 0), np.float32)
-    if checkpoints is not None and (found := checkpoints.newest((state, losses))) is not None:
-        state, losses = found
+    if checkpoints is not None:
+        found = checkpoints.newest(lambda done: (state, np.zeros((len(keys), done), np.float32)))
+        state, losses = found or (state, losses)
     while (done := losses.shape[1]) < config.num_steps:
         state, *observed = go_on(keys, state, noises, min(every, config.num_steps - done))
         new, is_finite = map(np.asarray, observed)
