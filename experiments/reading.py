@@ -26,6 +26,7 @@ DATA = "data.nc"
 SUMS = "SHA256SUMS"
 MOST_BYTES = 2**27  # of a file of results, and of all arrays in it
 _MOST_ENTRIES = 4096  # strings of an array, values of an attribute
+_OPTIONAL_VARIABLES = {"effective_tasks"}
 _VARIABLES = ("measured", "standard_error", "predicted", "model_error", "judged")
 
 
@@ -170,7 +171,7 @@ def _check_content(dataset: xr.Dataset) -> None:
     for name, check in _OPTIONAL_ATTRIBUTES.items():
         if name in dataset.attrs:
             check(name, dataset.attrs[name])
-    for name in _VARIABLES:
+    for name in (*_VARIABLES, *(_OPTIONAL_VARIABLES & set(dataset))):
         if name not in dataset:
             raise ValueError(f"variable {name} is missing")
         variable = dataset[name]
@@ -197,6 +198,11 @@ def _count(least: int, most: float) -> Callable[[str, Any], None]:
 def _seconds(name: str, value: Any) -> None:
     if not isinstance(value, int | float | np.integer | np.floating) or not 0 <= value < math.inf:
         raise ValueError(f"attribute {name} must be a finite number of at least 0, got {printable(repr(value), 60)}")
+
+
+def _degrees(name: str, value: Any) -> None:
+    if not isinstance(value, int | float | np.integer | np.floating) or not value >= 0:
+        raise ValueError(f"attribute {name} must be a number of at least 0, got {printable(repr(value), 60)}")
 
 
 def _json(name: str, value: Any) -> Any:
@@ -236,6 +242,7 @@ _ATTRIBUTES: dict[str, Callable[[str, Any], None]] = {
     "wall_time_s": _seconds,
 }
 _OPTIONAL_ATTRIBUTES: dict[str, Callable[[str, Any], None]] = {
+    "degrees_of_freedom": _degrees,
     "execution": _object,
     "num_looks": _count(1, 2**63 - 1),
     "num_tasks": _count(0, 2**63 - 1),
