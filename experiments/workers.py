@@ -152,8 +152,6 @@ def join() -> None:
     environment.check()
     import jax
 
-    # Otherwise JAX catches SIGTERM, and the worker goes on.
-    jax.config.update("jax_enable_preemption_service", False)
     threading.Thread(target=_follow, daemon=True).start()
     asked: dict[str, Any] = {}
     if address := os.environ.get(_ADDRESS):
@@ -168,6 +166,7 @@ def join() -> None:
     except (ValueError, RuntimeError) as error:
         said = " ".join(str(error).split())[:200]
         raise UserError(f"processes must be able to meet, got {asked or 'nothing in the environment'} ({said})") from error
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # JAX catches it, and the worker would go on
     environment.devices()
     if os.environ[_WORKER] == _HERE and jax.default_backend() != "cpu":
         count = jax.process_count()

@@ -39,5 +39,8 @@ def free_address():
 
 def num_measured(folder):
     """Number of tasks that the chunks in a folder have between them."""
-    ranges = (map(int, path.stem.split("-")) for path in folder.glob("*.chunk"))
-    return len(set().union(*(range(first, last) for first, last in ranges)))
+    total = end = 0
+    for first, last in sorted(tuple(map(int, path.stem.split("-"))) for path in folder.glob("*.chunk")):
+        total += max(0, last - max(first, end))
+        end = max(end, last)
+    return total
