@@ -132,7 +132,10 @@ def test_prediction_within_the_samples_is_the_unbiased_estimate():
 
 def test_order_and_form_of_the_problems_do_not_matter(counts):
     order = np.random.default_rng(0).permutation(120)
-    one, other = (theory.pass_at_k_interval(c, m, [5, 50], num_resamples=20) for c, m in (counts, (counts[0][order], counts[1][order].tolist())))
+    one, other = (
+        theory.pass_at_k_interval(c, m, [5, 50], num_resamples=20)
+        for c, m in (counts, (counts[0][order], counts[1][order].tolist()))
+    )
     np.testing.assert_allclose(np.stack(one), np.stack(other), rtol=1e-10)
     assert one.low.shape == (2,)
     assert (one.low <= one.estimate).all()
