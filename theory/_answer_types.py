@@ -13,7 +13,9 @@ with K' and n' the number and the total of the other counts, up to a factor that
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -61,20 +63,24 @@ class Structure(NamedTuple):
 
 
 class Types(NamedTuple):
-    """A grid of types: every rate of right answers (p,) with every structure (s,); J = p s."""
+    """Types of problems: each has a rate of right answers (J,) and a structure (J,)."""
 
     rates: tuple[float, ...]
     structures: tuple[Structure, ...]
 
     def columns(self) -> np.ndarray:
         """Probabilities (J, 2 width + 1) of right answers, wrong ones and an abstention under each type."""
-        rates = np.array(self.rates)[:, None, None]
+        rates = np.array(self.rates)[:, None]
         right = np.array([one.right.columns() for one in self.structures])
         wrong = np.array([one.wrong.columns() for one in self.structures])
         silent = np.array([one.silent for one in self.structures])[:, None]
-        wrong, silent = (1 - rates) * (1 - silent) * wrong, (1 - rates) * silent
-        found = np.concatenate([rates * right, wrong, silent], axis=2).reshape(-1, 2 * _WIDTH + 1)
+        found = np.concatenate([rates * right, (1 - rates) * (1 - silent) * wrong, (1 - rates) * silent], axis=1)
         return found / found.sum(axis=1, keepdims=True)
+
+
+def product(rates: Sequence[float], structures: Sequence[Structure]) -> Types:
+    """Return every rate with every structure."""
+    return Types(*zip(*itertools.product(rates, structures), strict=True))
 
 
 class Counts(NamedTuple):
@@ -105,7 +111,25 @@ def grid(num_samples: int, num_problems: int, splits: bool, abstains: bool) -> T
     if abstains:
         structures += [Structure(_ONE, wrong, silent) for silent in _SILENT_SHARES for wrong in _CORE]
         structures.append(Structure(_ONE, _ONE, 1.0))
-    return Types(tuple(rates.tolist()), tuple(structures))
+    return product(rates.tolist(), structures)
+
+
+def with_observed(types: Types, counts: Counts) -> Types:
+    """Add the types whose shares are those observed, which are near the true ones where samples are many."""
+    num_right, missed = counts.right.sum(axis=1), counts.wrong.sum(axis=1) + counts.silent
+    rates, silent = num_right / (num_right + missed), counts.silent / np.maximum(missed, 1)
+    right, wrong = ([_observed(row) for row in kind] for kind in (counts.right, counts.wrong))
+    structures = map(Structure, right, wrong, silent.tolist())
+    return Types((*types.rates, *rates.tolist()), (*types.structures, *structures))
+
+
+def _observed(counts: np.ndarray) -> Shares:
+    """Shares of descending counts: the two largest, and a rest that is even over as many answers as there are."""
+    number, total = int(np.count_nonzero(counts)), counts.sum()
+    if number == 0:
+        return _ONE
+    own = tuple((counts[: min(number, 2)] / total).tolist())
+    return Shares(own, number - 2 if 2 < number <= 2 + _MANY else _RARE)
 
 
 def _wrong_shares() -> list[Shares]:
@@ -122,33 +146,41 @@ def _wrong_shares() -> list[Shares]:
 
 def chances(types: Types, counts: Counts) -> np.ndarray:
     """Return the chance (R, J) of counts under each type, up to a factor that all types share."""
-    rates, (num_right, num_wrong) = np.array(types.rates), (one.sum(axis=1) for one in (counts.right, counts.wrong))
+    num_right, num_wrong = counts.right.sum(axis=1), counts.wrong.sum(axis=1)
+    rates, which = np.unique(types.rates, return_inverse=True)
     hits = special.xlogy(num_right[:, None], rates) + special.xlog1py((num_wrong + counts.silent)[:, None], -rates)
-    own = _log_chances([one.right for one in types.structures], counts.right)
-    own = own + _log_chances([one.wrong for one in types.structures], counts.wrong)
-    silent = np.array([one.silent for one in types.structures])
-    own = own + special.xlogy(counts.silent[:, None], silent) + special.xlog1py(num_wrong[:, None], -silent)
-    logs = (hits[:, :, None] + own[:, None]).reshape(len(num_right), -1)
+    logs = hits[:, which] + _log_chances([one.right for one in types.structures], counts.right)
+    logs = logs + _log_chances([one.wrong for one in types.structures], counts.wrong)
+    silent, which = np.unique([one.silent for one in types.structures], return_inverse=True)
+    mute = special.xlogy(counts.silent[:, None], silent) + special.xlog1py(num_wrong[:, None], -silent)
+    logs = logs + mute[:, which]
     return np.exp(logs - logs.max(axis=1, keepdims=True))
 
 
 def _log_chances(structures: list[Shares], counts: np.ndarray) -> np.ndarray:
-    """Logarithms (R, S) of the chances of counts (R, K) of one kind."""
+    """Logarithms (R, J) of the chances of counts (R, K) of one kind."""
     different, which = np.unique(counts, axis=0, return_inverse=True)
-    kinds = {one: _log_chance(one, different) for one in set(structures)}
-    return np.stack([kinds[one] for one in structures], axis=1)[which.ravel()]
+    places = {one: place for place, one in enumerate(dict.fromkeys(structures))}
+    repeats = _repeats(different)
+    kinds = np.stack([_log_chance(one, different, *repeats) for one in places], axis=1)
+    return kinds[which.ravel()][:, [places[one] for one in structures]]
 
 
-def _log_chance(shares: Shares, counts: np.ndarray) -> np.ndarray:
-    """Logarithm of the chance of each row of counts, summed over the answers that may have the shares of their own."""
-    total, number = counts.sum(axis=1), np.count_nonzero(counts, axis=1)
-    # Equal counts are alike: every value once, with its multiplicity, the value zero for a share that no answer has.
+def _repeats(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every count of each row once, with its multiplicity, (R, V) each; the first is zero, for a share that no answer has."""
     values = [np.unique(row[row > 0], return_counts=True) for row in counts]
     width = 1 + max((len(value) for value, _ in values), default=0)
     value, ways = np.zeros((len(counts), width)), np.zeros((len(counts), width))
     ways[:, 0] = 1.0
     for row, (own, repeats) in enumerate(values):
         value[row, 1 : 1 + len(own)], ways[row, 1 : 1 + len(own)] = own, repeats
+    return value, ways
+
+
+def _log_chance(shares: Shares, counts: np.ndarray, value: np.ndarray, ways: np.ndarray) -> np.ndarray:
+    """Logarithm of the chance of each row of counts, summed over the answers that may have the shares of their own."""
+    total, number = counts.sum(axis=1), np.count_nonzero(counts, axis=1)
+    width = value.shape[1]
     is_answer = np.arange(width) > 0
 
     def rest(taken: np.ndarray, answers: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from scipy import stats
 from theory._mixtures import most_probable
 
 _NUM_STEPS = 30  # of Newton's method, towards an end
-_NUM_MOVES, _MOVE = 5, 1.2  # of an end outwards, and the least factor of the allowed fall
+_NUM_MOVES, _MOVE = 3, 1.3  # of an end outwards, and the least factor of the allowed fall
 _SAME = 0.98  # of a fall, above which a quantile is as large
 _DEEPEST = 16.0  # an end nearer than exp(-16) of the way to a limit is the limit
 _WORK, _RESAMPLES = 4e5, (24, 200)  # probabilities in all resamples of a quantile, and the bounds of their number
@@ -129,10 +129,13 @@ def _quantile(evidence: Evidence, values: np.ndarray, mean: float, law: np.ndarr
 
 
 def gathered(table: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (B, R, J) and numbers (B, R) of the different outcomes in each of B lists (B, P) of outcomes (U, J)."""
+    """Probabilities (B, R, J) and numbers (B, R) of the different outcomes in each of B lists (B, P) of outcomes (U, J).
+
+    Rows beyond those of a list have a probability of one under every type, and a number of zero.
+    """
     kinds = [np.unique(row, return_counts=True) for row in which]
     most = max(len(kind) for kind, _ in kinds)
     places, counts = np.zeros((len(which), most), int), np.zeros((len(which), most))
     for row, (kind, number) in enumerate(kinds):
         places[row, : len(kind)], counts[row, : len(kind)] = kind, number
-    return table[places], counts
+    return np.where(counts[..., None] > 0, table[places], 1.0), counts

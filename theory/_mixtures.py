@@ -76,8 +76,14 @@ def _solved(chances: np.ndarray, counts: np.ndarray, offsets: np.ndarray | None,
     found, prices, active = np.empty((size, num_types)), np.empty(size), np.arange(size)
     rows, own, sums, sides = scaled, floored, total, tilt
     for _ in range(_MOST_STEPS):
-        state, errors = _advanced(rows, own, sums, sides, state)
-        solved = (errors < [gap, 100 * gap, 1e3 * gap, 1e-10]).all(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            ahead, errors = _advanced(rows, own, sums, sides, state)
+        # A step that rounding spoils is not taken, and ends a program as near to its solution as rounding allows.
+        spoilt = ~np.isfinite(errors).all(axis=1)
+        state = _State(
+            *(np.where(spoilt.reshape(-1, *[1] * (new.ndim - 1)), old, new) for old, new in zip(state, ahead, strict=True))
+        )
+        solved = spoilt | (errors < [gap, 100 * gap, 1e3 * gap, 1e-10]).all(axis=1)
         found[active], prices[active] = state.weights, state.price
         if solved.any():
             active, state = active[~solved], _State(*(one[~solved] for one in state))
@@ -104,8 +110,7 @@ def _advanced(
     weights, slacks, mixed, multipliers, price = state
     transposed, ratio = chances.swapaxes(1, 2), weights / slacks
     rows = np.concatenate([chances, tilt[:, None]], axis=1)  # the constraint is a row whose multiplier is minus the price
-    spread = (rows * ratio[:, None]).swapaxes(1, 2)
-    kernel = rows @ spread
+    kernel = rows @ (rows * ratio[:, None]).swapaxes(1, 2)
     places = np.arange(counts.shape[1])
     kernel[:, places, places] += mixed / multipliers
     kernel[:, -1, -1] += np.where(kernel[:, -1, -1] > 0, 0.0, 1.0)
@@ -121,9 +126,9 @@ def _advanced(
         )
         turned = _applied(inverse, aims)
         turned = turned + _applied(inverse, aims - _applied(kernel, turned))
-        moved = right + _applied(spread, turned)
-        slack_move = dual - _applied(rows.swapaxes(1, 2), turned)
-        return _State(moved, slack_move, _applied(chances, moved) + missed[:, :-1], turned[:, :-1], -turned[:, -1])
+        pulled = _applied(rows.swapaxes(1, 2), turned)
+        moved = right + ratio * pulled
+        return _State(moved, dual - pulled, _applied(chances, moved) + missed[:, :-1], turned[:, :-1], -turned[:, -1])
 
     first = step(np.zeros_like(weights), counts)
     ahead = _moved(state, first)

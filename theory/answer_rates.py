@@ -18,13 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory._answer_types import Counts, Types, chances, drawn_counts, grid, trimmed, vote
+from theory._answer_types import Counts, Types, chances, drawn_counts, grid, trimmed, vote, with_observed
 from theory._evaluate import check_count, check_plain, check_real, check_shape, check_sizes
 from theory._likelihood_intervals import Evidence, allowed_falls, ends
 from theory._mixtures import most_probable
 from theory.success_rates import Interval
 
 _NO_WEIGHT = 1e-4
+_FEW_SAMPLES = 25  # of a problem, above which types are also at the observed shares
 
 
 class AnswerRates(NamedTuple):
@@ -151,8 +152,8 @@ def vote_accuracy_interval(
     r"""Accuracy of the vote of N answers over problems like these, with a likelihood interval.
 
     The interval is that of :func:`theory.pass_at_k_interval` with types in the place of rates: all values psi of the vote for
-    which 2 [max l - l(psi)] is at most its quantile in resamples of the most probable law there, and of chi^2_1. The larger of
-    the quantiles for the fewest and the most votes serves for all. The estimate is the vote under the law of
+    which 2 [max l - l(psi)] is at most its quantile in resamples of the most probable law there, and of chi^2_1. The quantile
+    for the median of the numbers of votes serves for all. The estimate is the vote under the law of
     :func:`theory.fit_answer_rates`.
 
     Args:
@@ -184,9 +185,8 @@ def vote_accuracy_interval(
     shape, every = np.shape(num_candidates), np.ravel(np.asarray(num_candidates, int))
     evidence, values = _evidence(answers), _votes(answers.types, every)
     law = most_probable(evidence.chances, evidence.counts[None]).weights[0]
-    ends_of_all = np.unique([np.argmin(every), np.argmax(every)])
-    falls = allowed_falls(evidence, values[ends_of_all], level, num_resamples)
-    allowed = np.repeat(falls.max(axis=0, keepdims=True), every.size, axis=0)
+    middle = np.argsort(every, kind="stable")[every.size // 2]
+    allowed = np.repeat(allowed_falls(evidence, values[[middle]], level, num_resamples), every.size, axis=0)
     low, high = ends(evidence, values, allowed)[0].T
     return Interval(*(np.reshape(one, shape)[()] for one in (values @ law, low, high)))
 
@@ -219,7 +219,10 @@ def _answers(answer_counts: ArrayLike, is_correct: ArrayLike, abstentions: Array
     kinds, which = _different(Counts(right, wrong, silent[rows]))
     repeats = np.bincount(which, weights=[weight for _, weight in shares])
     splits = bool((np.count_nonzero(right, axis=1) > 1).any())
-    return _Answers(kinds, repeats, num_samples, grid(int(np.median(num_samples)), problems, splits, bool(silent.any())))
+    types = grid(int(np.median(num_samples)), problems, splits, bool(silent.any()))
+    if np.median(num_samples) > _FEW_SAMPLES:
+        types = with_observed(types, kinds)
+    return _Answers(kinds, repeats, num_samples, types)
 
 
 def _with_flags(counts: np.ndarray, worth: np.ndarray) -> tuple[list[int], list[tuple[np.ndarray, float]]]:

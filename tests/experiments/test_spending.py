@@ -72,7 +72,7 @@ def test_the_best_by_score_of_known_rates(known):
     """Scores of right answers are normal around one, of wrong ones around zero: the largest of N by quadrature."""
     scores = np.linspace(-8, 9, 4001)
     right, wrong = stats.norm(1, 1), stats.norm(0, 1)
-    for number in (2, 4, 32):
+    for number in (2, 4, 8):
         exact = []
         for p in RATES:
             below = p * right.cdf(scores) + (1 - p) * wrong.cdf(scores)
@@ -109,7 +109,8 @@ def test_stopped_votes_of_one_answer_stop_at_nine():
         way = found[f"{STOPPED}{number}"]
         assert way.measured_samples == min(number, 9)
         assert way.samples == pytest.approx(min(number, 9), abs=0.3)
-        assert way.accuracy == way.measured_accuracy == 1.0
+        assert way.accuracy == pytest.approx(1.0, abs=1e-9)
+        assert way.measured_accuracy == 1.0
 
 
 def test_what_is_predicted_is_measured():
@@ -154,6 +155,15 @@ def test_beyond_the_record_nothing_is_measured():
     assert np.isnan(far.measured_accuracy)
     assert np.isfinite([far.accuracy, near.measured_accuracy]).all()
     assert np.isnan(found[f"{CHECKED}40"].measured_samples)
+
+
+def test_choices_by_score_end_where_the_record_ends():
+    """Nothing measures the best of more, whose prediction came out as much as 13 points too high."""
+    found = ways(problems_of(RATES, 20, np.random.default_rng(6), scores=True), 10, furthest=40)
+    numbers = [int(name.removeprefix(BEST)) for name in found if name.startswith(BEST)]
+    assert max(numbers) == 10
+    assert all(np.isfinite(way.measured_accuracy) for name, way in found.items() if name.startswith(BEST))
+    assert f"{VOTE}33" in found  # votes have intervals
 
 
 def test_counts_alone_can_only_be_checked():
