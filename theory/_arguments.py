@@ -40,6 +40,7 @@ class Real:
             names in one call have equal lengths.
         or_scalar: allow one number in place of an array of this shape.
         plain: refuse traced numbers.
+        flags: accept True and False, as one and zero.
     """
 
     minimum: float = -np.inf
@@ -49,12 +50,15 @@ class Real:
     shape: tuple[str, ...] | None = None
     or_scalar: bool = False
     plain: bool = False
+    flags: bool = False
 
     @property
     def allowed(self) -> str:
         return range_text(self.minimum, self.maximum, self.open_ends) + (" or infinite" if self.infinite else "")
 
     def __call__(self, name: str, value: Any) -> Any:
+        if self.flags and _is_of_booleans(value):
+            value = np.asarray(value, np.float64)
         numbers = as_numbers(name, check_plain(name, value) if self.plain else value, self.allowed)
         return _inside(name, numbers, self.allowed, functools.partial(self._is_allowed, xp=_module(numbers)))
 
@@ -331,6 +335,13 @@ def count_text(minimum: int, maximum: int = LARGEST_COUNT) -> str:
 
 def _is_number(dtype: Any) -> bool:
     return jax.dtypes.issubdtype(dtype, np.integer) or jax.dtypes.issubdtype(dtype, np.floating)
+
+
+def _is_of_booleans(value: Any) -> bool:
+    try:
+        return not isinstance(value, np.ma.MaskedArray) and np.asarray(value).dtype == bool
+    except (TypeError, ValueError):
+        return False
 
 
 def _module(numbers: Any) -> Any:

@@ -177,20 +177,3 @@ def _with_static(formula: Callable[..., Any], static: tuple[tuple[str, Any], ...
 @functools.cache
 def _compiled(formula: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(formula)
-
-
-# SHIM until the records modules are converted
-from theory._arguments import Count, Real, Size, check_plain, check_shape  # noqa: E402,F401
-
-
-def check_real(name, value, **domain):
-    Real(**domain)(name, value)
-
-
-def check_count(name, value, *, minimum):
-    Count(minimum)(name, value)
-
-
-def check_sizes(**sizes):
-    for name, (value, minimum) in sizes.items():
-        Size(minimum)(name, value)

@@ -18,6 +18,7 @@ from scipy import stats
 
 from theory._mixtures import most_probable
 
+_FEWEST_RESAMPLES = 20
 _NUM_STEPS = 30  # of Newton's method, towards an end
 _NUM_MOVES, _MOVE = 3, 1.3  # of an end outwards, and the least factor of the allowed fall
 _SAME = 0.98  # of a fall, above which a quantile is as large
@@ -41,6 +42,12 @@ class Evidence(NamedTuple):
     chances: np.ndarray
     counts: np.ndarray
     draw: Callable[[np.random.Generator, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+
+
+def check_resamples(num_resamples: int | None) -> None:
+    """ValueError unless a number of resamples is None, zero, or enough for a quantile."""
+    if num_resamples and num_resamples < _FEWEST_RESAMPLES:
+        raise ValueError(f"num_resamples must be 0 or at least {_FEWEST_RESAMPLES}, got {num_resamples}")
 
 
 def ends(evidence: Evidence, values: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

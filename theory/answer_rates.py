@@ -19,13 +19,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from theory._answer_types import Counts, Types, chances, drawn_counts, grid, trimmed, vote, with_observed
-from theory._evaluate import check_count, check_plain, check_real, check_shape, check_sizes
-from theory._likelihood_intervals import Evidence, allowed_falls, ends
+from theory._arguments import Count, Domain, Instance, Number, Real, Size, checked
+from theory._likelihood_intervals import Evidence, allowed_falls, check_resamples, ends
 from theory._mixtures import most_probable
 from theory.success_rates import Interval
 
 _NO_WEIGHT = 1e-4
 _FEW_SAMPLES = 25  # of a problem, above which types are also at the observed shares
+
+
+_ANSWERS: dict[str, Domain] = {
+    "answer_counts": Count(0, shape=("p", "k"), plain=True),
+    "is_correct": Real(0.0, 1.0, shape=("p", "k"), plain=True, flags=True),
+    "abstentions": Count(0, shape=("p",), or_scalar=True, plain=True),
+}
 
 
 class AnswerRates(NamedTuple):
@@ -59,6 +66,7 @@ class DrawnAnswers(NamedTuple):
     is_correct: np.ndarray
 
 
+@checked(**_ANSWERS)
 def fit_answer_rates(answer_counts: ArrayLike, is_correct: ArrayLike, abstentions: ArrayLike = 0) -> AnswerRates:
     r"""Return the law of types under which the recorded answers are most probable (NPMLE).
 
@@ -87,6 +95,7 @@ def fit_answer_rates(answer_counts: ArrayLike, is_correct: ArrayLike, abstention
     return _law(answers.types, found.weights[0], float(found.log_likelihood[0]))
 
 
+@checked(rng=Instance((np.random.Generator,)), rates=Instance((AnswerRates,)), num_problems=Size(), num_candidates=Size())
 def draw_answers(rng: np.random.Generator, rates: AnswerRates, num_problems: int, num_candidates: int) -> DrawnAnswers:
     """Draw problems from a law of types, and answers to each, one after the other: for rules that look at answers as they come.
 
@@ -106,7 +115,6 @@ def draw_answers(rng: np.random.Generator, rates: AnswerRates, num_problems: int
         >>> draw_answers(np.random.default_rng(0), rates, 6, 7).answers.shape
         (6, 7)
     """
-    check_sizes(num_problems=(num_problems, 1), num_candidates=(num_candidates, 1))
     chosen = rates.probabilities[rng.choice(len(rates.weights), size=num_problems, p=rates.weights)]
     totals = np.cumsum(chosen, axis=1)[:, :-1]
     drawn = np.stack([np.searchsorted(row, rng.random(num_candidates), side="right") for row in totals])
@@ -116,6 +124,7 @@ def draw_answers(rng: np.random.Generator, rates: AnswerRates, num_problems: int
     return DrawnAnswers(named, drawn < rates.num_right)
 
 
+@checked(rates=Instance((AnswerRates,)), num_candidates=Count(1, plain=True))
 def predicted_vote_accuracy(rates: AnswerRates, num_candidates: ArrayLike) -> Any:
     r"""Return the probability that the most frequent of N answers is correct, ties broken uniformly, averaged over problems.
 
@@ -135,11 +144,11 @@ def predicted_vote_accuracy(rates: AnswerRates, num_candidates: ArrayLike) -> An
         >>> bool(predicted_vote_accuracy(rates, 15) > 0.8)
         True
     """
-    check_count("num_candidates", check_plain("num_candidates", num_candidates), minimum=1)
     every = np.asarray(num_candidates, int)
     return np.reshape(_votes(rates.types, every.ravel()) @ rates.weights, every.shape)[()]
 
 
+@checked(**_ANSWERS, num_candidates=Count(1, plain=True), level=Number(0.0, 1.0, open_ends=True), num_resamples=Size(0))
 def vote_accuracy_interval(
     answer_counts: ArrayLike,
     is_correct: ArrayLike,
@@ -177,11 +186,7 @@ def vote_accuracy_interval(
         True
     """
     answers = _answers(answer_counts, is_correct, abstentions)
-    check_count("num_candidates", check_plain("num_candidates", num_candidates), minimum=1)
-    check_shape("level", check_plain("level", level), ())
-    check_real("level", level, minimum=0.0, maximum=1.0, open_ends=True)
-    if num_resamples:
-        check_sizes(num_resamples=(num_resamples, 20))
+    check_resamples(num_resamples)
     shape, every = np.shape(num_candidates), np.ravel(np.asarray(num_candidates, int))
     evidence, values = _evidence(answers), _votes(answers.types, every)
     law = most_probable(evidence.chances, evidence.counts[None]).weights[0]
@@ -201,13 +206,7 @@ class _Answers(NamedTuple):
 
 
 def _answers(answer_counts: ArrayLike, is_correct: ArrayLike, abstentions: ArrayLike) -> _Answers:
-    problems, _ = check_shape("answer_counts", check_plain("answer_counts", answer_counts), (None, None))
-    check_count("answer_counts", answer_counts, minimum=0)
-    check_shape("is_correct", check_plain("is_correct", is_correct), np.shape(answer_counts))
-    check_real("is_correct", is_correct, minimum=0.0, maximum=1.0)
-    if np.ndim(check_plain("abstentions", abstentions)) != 0:
-        check_shape("abstentions", abstentions, (problems,))
-    check_count("abstentions", abstentions, minimum=0)
+    problems = len(np.asarray(answer_counts))
     counts, worth = np.asarray(answer_counts, np.int64), np.asarray(is_correct, np.float64)
     silent = np.broadcast_to(np.asarray(abstentions, np.int64), (problems,))
     num_samples = counts.sum(axis=1) + silent

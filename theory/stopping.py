@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from theory._evaluate import check_plain, check_real, check_shape
+from theory._arguments import Count, Number, checked
 
 
 class Stop(NamedTuple):
@@ -36,6 +36,7 @@ class Stop(NamedTuple):
     is_certain: bool
 
 
+@checked(answers=Count(-1, shape=("n",), plain=True), level=Number(0.0, 1.0, open_ends=True))
 def stop_when_certain(answers: ArrayLike, *, level: float = 0.05) -> Stop:
     r"""The first moment at which the leader of a vote is certain to be the most probable answer.
 
@@ -62,12 +63,7 @@ def stop_when_certain(answers: ArrayLike, *, level: float = 0.05) -> Stop:
         >>> stop_when_certain([0, 1, 0, 1, -1])
         Stop(num_samples=5, leader=0, is_certain=False)
     """
-    check_shape("answers", check_plain("answers", answers), (None,))
-    given = np.asarray(answers)
-    if given.size and (given.dtype.kind not in "iu" or given.min() < -1):
-        raise ValueError(f"answers must be integers from 0, or -1 for an abstention, got {given.min()}")
-    check_shape("level", check_plain("level", level), ())
-    check_real("level", level, minimum=0.0, maximum=1.0, open_ends=True)
+    given = np.asarray(answers).astype(np.int64)
     ranks: dict[int, int] = {}
     votes: list[int] = []  # of each answer, in order of appearance
     since: list[list[int]] = []  # row of an answer: votes of each since that one's first

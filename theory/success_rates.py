@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from theory._evaluate import check_count, check_plain, check_real, check_shape, check_sizes
-from theory._likelihood_intervals import Evidence, allowed_falls, ends
+from theory._arguments import Count, Domain, Instance, Number, OneOf, Real, Size, checked
+from theory._likelihood_intervals import Evidence, allowed_falls, check_resamples, ends
 from theory._rate_fits import FEW_OUTCOMES, Outcomes, fitted, grid, law_shares, outcome_chances
 
 MODELS = ("beta", "beta with atoms", "any law")
@@ -25,6 +25,13 @@ _NUM_FOLDS = 20
 _KNOT_RATIO = 4.0  # of the k at which resamples are judged, the same whichever are asked for: 1, 2, 8, 32, ...
 _ROUNDING = 1e-9
 _FURTHEST = 1e6  # k up to which all intervals have the same grid of rates
+
+
+_COUNTS: dict[str, Domain] = {
+    "num_correct": Count(0, shape=("p",), plain=True),
+    "num_samples": Count(1, shape=("p",), or_scalar=True, plain=True),
+}
+_MODEL = OneOf(("chosen", *MODELS))
 
 
 class SuccessRates(NamedTuple):
@@ -65,6 +72,7 @@ class Interval(NamedTuple):
     high: Any
 
 
+@checked(**_COUNTS, model=_MODEL)
 def fit_success_rates(num_correct: ArrayLike, num_samples: ArrayLike, model: str = "chosen") -> SuccessRates:
     r"""The law of success rates under which the counts of the problems are most probable.
 
@@ -93,13 +101,13 @@ def fit_success_rates(num_correct: ArrayLike, num_samples: ArrayLike, model: str
         ([0.0, 0.5, 1.0], [0.3333, 0.5, 0.1667])
     """
     outcomes = _outcomes(num_correct, num_samples)
-    _check_model(model)
     held_out = {name: _held_out(outcomes, name) for name in MODELS} if model == "chosen" else {}
     best = max(held_out, key=lambda name: held_out[name]) if held_out else model
     fits = fitted(outcomes, best, outcomes.counts[None])
     return _law(outcomes, best, fits.parameters[0], float(outcomes.counts @ fits.log_chances[0]), held_out)
 
 
+@checked(rates=Instance((SuccessRates,)), k=Real(1.0, plain=True))
 def predicted_pass_at_k(rates: SuccessRates, k: ArrayLike) -> Any:
     r"""Mean pass@k over problems whose success rates have a fitted law.
 
@@ -118,7 +126,6 @@ def predicted_pass_at_k(rates: SuccessRates, k: ArrayLike) -> Any:
         >>> predicted_pass_at_k(fit_success_rates([2, 2, 2], 4, model="any law"), np.array([1, 2])).round(6).tolist()
         [0.5, 0.75]
     """
-    check_real("k", check_plain("k", k), minimum=1.0)
     k = np.asarray(k, np.float64)[..., None]
     missed = np.sum(rates.weights * (1 - rates.support) ** k, axis=-1)
     if rates.beta_weight > 0:
@@ -128,6 +135,7 @@ def predicted_pass_at_k(rates: SuccessRates, k: ArrayLike) -> Any:
     return np.clip(1 - missed, 0.0, 1.0)[()]
 
 
+@checked(**_COUNTS, k=Real(1.0, plain=True), level=Number(0.0, 1.0, open_ends=True), model=_MODEL, num_resamples=Size(0))
 def pass_at_k_interval(
     num_correct: ArrayLike,
     num_samples: ArrayLike,
@@ -169,11 +177,7 @@ def pass_at_k_interval(
         True
     """
     outcomes = _outcomes(num_correct, num_samples)
-    check_real("k", check_plain("k", k), minimum=1.0)
-    check_shape("level", check_plain("level", level), ())
-    check_real("level", level, minimum=0.0, maximum=1.0, open_ends=True)
-    if num_resamples:
-        check_sizes(num_resamples=(num_resamples, 20))
+    check_resamples(num_resamples)
     estimate = np.asarray(predicted_pass_at_k(fit_success_rates(num_correct, num_samples, model), k))
     every = np.ravel(np.asarray(k, np.float64))
     if not every.size:
@@ -214,11 +218,6 @@ def _knots(every: np.ndarray) -> np.ndarray:
 
 def _outcomes(num_correct: ArrayLike, num_samples: ArrayLike) -> Outcomes:
     """The problems' counts, checked."""
-    check_shape("num_correct", check_plain("num_correct", num_correct), (None,))
-    check_count("num_correct", num_correct, minimum=0)
-    check_count("num_samples", check_plain("num_samples", num_samples), minimum=1)
-    if np.ndim(num_samples) != 0:
-        check_shape("num_samples", num_samples, np.shape(num_correct))
     correct, samples = (np.asarray(x, np.float64) for x in np.broadcast_arrays(num_correct, num_samples))
     if correct.size < 2:
         raise ValueError(f"num_correct must list at least two problems, got {correct.size}")
@@ -232,11 +231,6 @@ def _paired(correct: np.ndarray, samples: np.ndarray) -> Outcomes:
     """The distinct outcomes of problems."""
     pairs, counts = np.unique(np.stack([correct, samples]), axis=1, return_counts=True)
     return Outcomes(pairs[0], pairs[1], counts.astype(float))
-
-
-def _check_model(model: str) -> None:
-    if model != "chosen" and model not in MODELS:
-        raise ValueError(f"model must be 'chosen' or one of {MODELS}, got {model!r}")
 
 
 def _held_out(outcomes: Outcomes, model: str) -> float:

@@ -118,7 +118,19 @@ def test_values_of_received_results_are_shown_and_not_run(made, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["num_resumed", "num_tasks", "num_looks", "degrees_of_freedom", "seed", "wall_time_s", "study", "config", "warnings", "versions"]
+    "name",
+    [
+        "num_resumed",
+        "num_tasks",
+        "num_looks",
+        "degrees_of_freedom",
+        "seed",
+        "wall_time_s",
+        "study",
+        "config",
+        "warnings",
+        "versions",
+    ],
 )
 def test_hostile_texts_in_place_of_other_values_are_refused(made, name, capsys):
     folder = copied(made)

@@ -17,7 +17,10 @@ VALUES = {
     "a": 1.5,
     "accuracy": 0.6,
     "allow_divergence": False,
+    "abstentions": np.array([0, 1, 0]),
     "alpha": 2.0,
+    "answer_counts": np.array([[3, 1, 1], [5, 0, 0], [1, 2, 2]]),
+    "answers": np.array([3, 3, 1, -1, 3]),
     "b": 2.5,
     "budget": 8,
     "candidates": theory.Gaussian(0.1 * np.ones(3), np.diag([1.0, 0.5, 0.2])),
@@ -33,6 +36,7 @@ VALUES = {
     "inputs": RNG.normal(size=(6, 3)),
     "inverse_temperature": 1.5,
     "k": 2,
+    "is_correct": np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0]]),
     "kappa": 1.5,
     "label_noise_std": 0.4,
     "level": 0.9,
@@ -40,6 +44,7 @@ VALUES = {
     "low": -1.0,
     "measure": "bit_error",
     "memory": True,
+    "model": "beta",
     "noise": 0.1,
     "num": 5,
     "num_candidates": 4,
@@ -47,6 +52,8 @@ VALUES = {
     "num_coordinates": 160,
     "num_correct": 1,
     "num_examples": 8,
+    "num_problems": 2,
+    "num_resamples": 0,
     "num_samples": 4,
     "num_steps": 3,
     "offset": 0.3,
@@ -56,6 +63,8 @@ VALUES = {
     "probabilities": np.array([0.5, 0.3, 0.2]),
     "probability": 0.01,
     "reward_offset": 0.2,
+    "rng": np.random.default_rng(0),
+    "rates": theory.fit_success_rates([1, 2, 0, 4], 4, model="beta"),
     "risks": np.array([0.9, 0.85, 0.7, 0.65, 0.6, 0.5]),
     "scores": np.array([0.3, -1.0, 2.0]),
     "seed": 0,
@@ -80,8 +89,25 @@ OWN_VALUES = {
     "best_of_n_risk_gaussian": {"verifier": QUADRATIC},
     "fit_chain": {"num_steps": np.array([1, 1, 2, 2, 4, 4]), "num_candidates": np.array([1, 4, 1, 4, 1, 4])},
     "best_of_pool": {"num_candidates": 2},
+    **{name: {"num_correct": np.array([1, 2, 0]), "num_samples": 4} for name in ("fit_success_rates", "pass_at_k_interval")},
+    **{
+        name: {"rates": theory.fit_answer_rates(VALUES["answer_counts"], VALUES["is_correct"])}
+        for name in ("draw_answers", "predicted_vote_accuracy")
+    },
 }
-HOST_ONLY = ("best_allocation", "extrapolated_risk", "fit_chain")
+HOST_ONLY = (
+    "best_allocation",
+    "draw_answers",
+    "extrapolated_risk",
+    "fit_answer_rates",
+    "fit_chain",
+    "fit_success_rates",
+    "pass_at_k_interval",
+    "predicted_pass_at_k",
+    "predicted_vote_accuracy",
+    "stop_when_certain",
+    "vote_accuracy_interval",
+)
 PUBLIC = {name: getattr(theory, name) for name in theory.__all__ if inspect.isfunction(getattr(theory, name))}
 TRACEABLE = [name for name in PUBLIC if name not in HOST_ONLY and hasattr(PUBLIC[name], "domains")]
 TREES = (theory.Gaussian, theory.Quadratic, theory.Oracle)  # arguments whose fields may be traced
