@@ -6,9 +6,11 @@ Controls put wrong predictions through the same test, on the same measurement; e
 nothing.
 
 Student's t holds for averages of enough tasks, none of which dominates. Points with fewer than 200 effective tasks
-(:attr:`ttc_jax.SweepResult.effective_tasks`) are not judged: for laws from normal to Pareto of index 1.5, and 2 to 3072 tasks,
-false alarms at the other points stay at their level. Values that are not finite are not judged either. A point that is not
-judged for one of these reasons and looks wrong makes the verdict inconclusive.
+(:attr:`ttc_jax.SweepResult.effective_tasks`) are not judged: for eight laws from normal to Pareto of index 1.5, and 2 to 3072
+tasks, false alarms at a single other point stay at their level. With skewed tasks and many points, whose quantiles lie further
+out, they may be a few times as frequent (for counts of rare events 2 times at 20 points, 3 times at 200), unless points share
+their tasks, as those of a sweep do. Values that are not finite are not judged either. A point that is not judged for one of
+these reasons and looks wrong makes the verdict inconclusive.
 
 A softmax transformer that was trained has no closed form. Its study has a reference instead, a limit that no estimate passes:
 the verdict is the measured gap to it, with its error, and the test is that no point lies below the limit by more than chance
@@ -22,10 +24,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import stats
+from scipy import special
 
 FAMILY_WISE_LEVEL = 1e-3
 FEWEST_EFFECTIVE_TASKS = 200
+FEWEST_UNITS = 5  # tasks or problems behind a standard error: fewer leave a quantile in the hundreds
 RELATIVE_ERROR = 0.05  # of the control predictions that are wrong everywhere
 
 
@@ -34,15 +37,14 @@ class Verdict:
     """Outcome of the test.
 
     Attributes:
-        outcome: "agrees", "disagrees", or "inconclusive" (a control agrees too, there was none, nothing could be judged, or a
-            point that looks wrong has an error that cannot be trusted); "measured" instead of "agrees" where there is a
-            reference.
+        outcome: "agrees", "disagrees", or "inconclusive"; "measured" instead of "agrees" where there is a reference.
         num_points: points judged.
         num_untrusted: points for which the formula holds, and whose standard error cannot be trusted.
         threshold: largest z that still agrees.
         largest_z: largest z found.
         worst_point: coordinates of that point.
         controls: largest z of each wrong prediction.
+        reason: why the outcome is inconclusive; empty if it is not.
         reference: the limit that the study measures the gap to; empty if it has a prediction.
         gaps: relative gap, its standard error and its point, of the points nearest to the limit and farthest from it.
     """
@@ -54,6 +56,7 @@ class Verdict:
     worst_point: dict[str, Any]
     controls: dict[str, float]
     num_untrusted: int = 0
+    reason: str = ""
     reference: str = ""
     gaps: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -71,16 +74,14 @@ class Verdict:
         return {name: _finite(value) if isinstance(value, float) else value for name, value in values.items()}
 
     def __str__(self) -> str:
-        if self.num_points == 0 and self.num_untrusted:
-            return f"{self.outcome}; the errors of all {self.num_untrusted} points cannot be trusted, use more tasks"
+        said = f"{self.outcome}; {self.reason}" if self.reason else self.outcome
         if self.num_points == 0:
-            return f"{self.outcome}; no point lies where the formula holds, so nothing was judged"
+            return said
         if self.gaps:
             least, most = (f"{gap['relative']:.1%} ± {gap['standard_error']:.1%}" for gap in self.gaps.values())
-            return f"{self.outcome}; {least} to {most} above the {self.reference}, {self.num_points} points"
+            return f"{said}; {least} to {most} above the {self.reference}, {self.num_points} points"
         left_out = f", {self.num_untrusted} more with errors that cannot be trusted" if self.num_untrusted else ""
-        found = f"largest z {self.largest_z:.2f}, threshold {self.threshold:.2f}, {self.num_points} points"
-        return f"{self.outcome}; {found}{left_out}"
+        return f"{said}; largest z {self.largest_z:.2f}, threshold {self.threshold:.2f}, {self.num_points} points{left_out}"
 
 
 def _finite(value: float) -> float | None:
@@ -96,13 +97,14 @@ def judge(dataset: xr.Dataset) -> Verdict:
             contradicts a further claim of the study at each point, one such point is a disagreement too. A ``reference`` among
             the attributes says that ``predicted`` is a limit, not a prediction; ``named_controls_only`` that the sample is what
             it is, so that nobody expects it to show an error of 5 %; ``degrees_of_freedom``, those of its standard errors.
-            ``effective_tasks`` at each point say whether its standard error can be trusted.
+            ``effective_tasks`` at each point say whether its standard error can be trusted. A text ``agreement_doubted`` says
+            why the measurement cannot support an agreement.
     """
     holds = dataset["judged"].to_numpy().astype(bool)
     judged = holds & _is_trusted(dataset)
     num_points, num_untrusted = int(judged.sum()), int((holds & ~judged).sum())
-    if num_points == 0:
-        return Verdict("inconclusive", 0, float("nan"), float("nan"), {}, {}, num_untrusted)
+    if reason := _why_nothing_is_judged(dataset, num_points, num_untrusted):
+        return Verdict("inconclusive", 0, float("nan"), float("nan"), {}, {}, num_untrusted, reason)
     # A run that stopped at a look that it chose is judged as if at all of them.
     threshold = _threshold(int(holds.sum()) * dataset.attrs.get("num_looks", 1), dataset)
 
@@ -113,17 +115,33 @@ def judge(dataset: xr.Dataset) -> Verdict:
     worst = int(np.argmax(z))
     controls = {name: float(_z(dataset, wrong)[judged].max()) for name, wrong in _controls(dataset, judged).items()}
     looks_wrong = ((everywhere >= threshold) | ~_is_finite(dataset))[holds & ~judged].any()
-    outcome = "agrees" if min(controls.values(), default=0.0) >= threshold and not looks_wrong else "inconclusive"
-    if dataset.attrs.get("agreement_doubted"):
-        outcome = "inconclusive"
-    outcome = "disagrees" if z.max() >= threshold or refuted(dataset).any() else outcome
-    return Verdict(outcome, num_points, threshold, float(z.max()), _point(dataset, worst), controls, num_untrusted)
+    outcome, reason = "inconclusive", str(dataset.attrs.get("agreement_doubted", ""))
+    if z.max() >= threshold or refuted(dataset).any():
+        outcome, reason = "disagrees", ""
+    elif looks_wrong:
+        reason = "a point that looks wrong has an error that cannot be trusted"
+    elif min(controls.values(), default=0.0) < threshold:
+        reason = "a control is not rejected" if controls else "there is no control"
+    elif not reason:
+        outcome = "agrees"
+    return Verdict(outcome, num_points, threshold, float(z.max()), _point(dataset, worst), controls, num_untrusted, reason)
+
+
+def _why_nothing_is_judged(dataset: xr.Dataset, num_points: int, num_untrusted: int) -> str:
+    """Say why no point can be judged; empty if some can."""
+    num_units = dataset.attrs.get("degrees_of_freedom", np.inf) + 1
+    if num_units < FEWEST_UNITS:
+        return f"{num_units:g} independent units are too few to judge, {FEWEST_UNITS} are needed"
+    if num_points == 0 and num_untrusted:
+        return f"the errors of all {num_untrusted} points cannot be trusted, use more tasks"
+    return "" if num_points else "no point lies where the formula holds, so nothing was judged"
 
 
 def _threshold(num_tests: int, dataset: xr.Dataset, sides: int = 2) -> float:
     """Largest z that chance explains at the family-wise level, a quantile of Student's t."""
     degrees = float(dataset.attrs.get("degrees_of_freedom", np.inf))
-    return float(stats.t.isf(FAMILY_WISE_LEVEL / (sides * num_tests), max(degrees, 1.0)))
+    tail = FAMILY_WISE_LEVEL / (sides * num_tests)
+    return float(-special.ndtri(tail) if np.isinf(degrees) else -special.stdtrit(degrees, tail))
 
 
 def _is_trusted(dataset: xr.Dataset) -> np.ndarray:
@@ -169,7 +187,8 @@ def _judge_gap(dataset: xr.Dataset, judged: np.ndarray, reference: str, threshol
     controls = {f"{RELATIVE_ERROR:.0%} below the limit": control}
     largest = float(below.max())
     point = _point(dataset, worst)
-    return Verdict(outcome, int(judged.sum()), threshold, largest, point, controls, num_untrusted, reference, gaps)
+    reason = "a measurement 5 % below the limit would not be noticed" if outcome == "inconclusive" else ""
+    return Verdict(outcome, int(judged.sum()), threshold, largest, point, controls, num_untrusted, reason, reference, gaps)
 
 
 def _point(dataset: xr.Dataset, place: int) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def _checked(usable: Sequence[Problem], config: RecordConfig) -> int:
     fewest = shortest.num_samples
     budget = fewest // 2 if config.budget is None else config.budget
     if not 1 <= budget < fewest:
-        least = f"{fewest - 1}, so that samples of problem {shortest.problem!r} are left to judge by"
+        least = f"{fewest - 1}, so that samples of problem {record_checks.shown(shortest.problem)} are left to judge by"
         raise UserError(f"budget must be from 1 to {least}, got {budget}")
     if config.predict is not None and not 1 <= config.predict <= _LARGEST:
         raise UserError(f"predict must be an integer from 1 to {_LARGEST}, got {config.predict}")

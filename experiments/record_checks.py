@@ -1,4 +1,4 @@
-"""Doubts about a record: problems left out, golds that no answer equals, contradictory flags, samples in a telling order."""
+"""Doubts about a record: problems left out, golds that no answer equals, contradictory flags, samples that are not shuffled."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from experiments.samples import Half, Samples, is_mixed
 from ttc_jax.recorded import Problem
 
 ORDER_LEVEL = 1e-3
-"""Chance that a record whose samples are in random order is said to be in a telling one."""
+"""Level of the test of the order: probability of a warning about a shuffled record."""
 _MOST_PERMUTATIONS, _EXCEEDANCES = 3999, 20
-_MOST_SAMPLES = 20_000  # put to the permutation test
+_MOST_SAMPLES = 20_000  # used by the permutation test
 
 
 def warnings(problems: Sequence[Problem], usable: Sequence[Problem], num_damaged: int, budget: int) -> Iterator[str]:
@@ -23,14 +23,14 @@ def warnings(problems: Sequence[Problem], usable: Sequence[Problem], num_damaged
         yield f"damaged lines left out: {num_damaged}"
     counts = [problem.problem for problem in usable if problem.answers is None]
     if 0 < len(counts) < len(usable):
-        yield f"{len(counts)} of {len(usable)} problems have no answers, {counts[0]!r} the first, so that no votes are counted"
+        yield f"{len(counts)} of {len(usable)} problems have no answers, {shown(counts[0])} the first; no votes are counted"
     unscored = [problem.problem for problem in usable if problem.scores is None]
     if 0 < len(unscored) < len(usable):
-        yield f"{len(unscored)} of {len(usable)} problems have no scores, {unscored[0]!r} the first, so that none are used"
+        yield f"{len(unscored)} of {len(usable)} problems have no scores, {shown(unscored[0])} the first, so that none are used"
     sizes = [problem.num_samples for problem in usable]
     if min(sizes) < np.median(sizes) / 2:
         short = usable[int(np.argmin(sizes))]
-        yield f"problem {short.problem!r} has only {min(sizes)} samples, so that of each {budget} predict"
+        yield f"problem {shown(short.problem)} has only {min(sizes)} samples, so that of each {budget} predict"
     yield from _of_gold_answers(usable)
 
 
@@ -39,7 +39,7 @@ def of_flags(usable: Sequence[Problem], samples: Sequence[Samples]) -> Iterator[
     mixed = [problem.problem for problem, own in zip(usable, samples, strict=True) if is_mixed(own)]
     if mixed:
         yield (
-            f"in {len(mixed)} of {len(usable)} problems, {_shown(mixed[0])} the first, the same answer is right in some "
+            f"in {len(mixed)} of {len(usable)} problems, {shown(mixed[0])} the first, the same answer is right in some "
             "samples and wrong in others; a vote for it counts as right as often as its samples are"
         )
 
@@ -55,17 +55,18 @@ def _of_gold_answers(usable: Sequence[Problem]) -> Iterator[str]:
         if answer and not flag and answer != problem.gold
     ]
     near = [(problem, answer) for problem, answer in wrong if _plain(answer) == _plain(problem.gold)]
-    if near and len(near) >= num_right:
+    lost = {problem.problem for problem, _ in near if not problem.num_correct}
+    if near and (len(near) >= num_right or 2 * len(lost) >= len(known)):
         problem, answer = near[0]
         yield (
-            f"{len(near)} answers that count as wrong differ from the gold answer only in case or spaces, "
-            f"{_shown(answer)} from {_shown(problem.gold)} in problem {_shown(problem.problem)} the first"
+            f"{len(near)} answers to {len({one.problem for one, _ in near})} problems count as wrong and differ from the gold "
+            f"answer only in case or spaces, {shown(answer)} from {shown(problem.gold)} in problem {shown(problem.problem)}"
         )
     elif wrong and not num_right:
         problem, answer = wrong[0]
         yield (
-            f"no answer equals the gold answer of its problem, {_shown(answer)} and {_shown(problem.gold)} in problem "
-            f"{_shown(problem.problem)} the first"
+            f"no answer equals the gold answer of its problem, {shown(answer)} and {shown(problem.gold)} in problem "
+            f"{shown(problem.problem)} the first"
         )
 
 
@@ -74,7 +75,8 @@ def _plain(text: str | None) -> str:
     return "".join((text or "").casefold().split())
 
 
-def _shown(value: str | int | None) -> str:
+def shown(value: str | int | None) -> str:
+    """Return an id or an answer in a few printable characters."""
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -104,17 +106,19 @@ def order_effect(rng: np.random.Generator, half: Half) -> str:
         return np.abs([np.sum(together & (own[1:] == own[:-1])) - expected, signs @ flags[order]])
 
     observed = found(slice(None)) - 1e-9
-    exceeding, ran = np.zeros(2), np.zeros(2)
+    exceeding, num_permutations = np.zeros(2), np.zeros(2)
     for _ in range(_MOST_PERMUTATIONS):
-        open_ = exceeding < _EXCEEDANCES
-        if not open_.any():
+        remaining = exceeding < _EXCEEDANCES
+        if not remaining.any():
             break
-        exceeding += open_ * (found(np.argsort(problem + rng.random(problem.size))) >= observed)
-        ran += open_
-    chances = np.where(exceeding < _EXCEEDANCES, (exceeding + 1) / (ran + 1), exceeding / np.maximum(ran, 1))
+        exceeding += remaining * (found(np.argsort(problem + rng.random(problem.size))) >= observed)
+        num_permutations += remaining
+    chances = np.where(
+        exceeding < _EXCEEDANCES, (exceeding + 1) / (num_permutations + 1), exceeding / np.maximum(num_permutations, 1)
+    )
     said = ["samples agree with the ones beside them", "the first half of the samples is not right as often as the second"]
     words = [what for what, chance in zip(said, chances, strict=True) if chance <= ORDER_LEVEL / 2]
-    return f"the order of samples within problems means something: {' and '.join(words)}; shuffle them" if words else ""
+    return f"the order of samples within problems is not random: {' and '.join(words)}; shuffle the samples" if words else ""
 
 
 def _signs(number: int) -> np.ndarray:

@@ -200,12 +200,13 @@ def _gaps(verdict: Verdict) -> dict[str, str]:
 def _rows(verdict: Verdict) -> Any:
     """Yield every z with its bar: that of the study, and those of its controls."""
     if verdict.num_points == 0:
+        yield {"name": "largest z", "z": "", "share": "0%", "words": str(verdict), "tone": verdict.outcome}
         return
     yield {
         "name": "largest z below the limit" if verdict.gaps else "largest z",
         "z": f"{verdict.largest_z:.2f}",
         "share": markup.share(verdict.largest_z, verdict.threshold),
-        "words": f"{verdict.outcome}, at {markup.words(verdict.worst_point)}",
+        "words": f"{verdict.outcome}{f' ({verdict.reason})' if verdict.reason else ''}, at {markup.words(verdict.worst_point)}",
         "tone": verdict.outcome,
     }
     for name, z in verdict.controls.items():

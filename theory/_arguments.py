@@ -23,7 +23,7 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 LARGEST_COUNT = 2**31 - 1
-_SUM_ERROR = 1e-6  # tolerance for probabilities that sum to one
+_SUM_ERROR, _TRACED_SUM_ERROR = 1e-6, 1e-5  # of probabilities that sum to one, the latter in single precision
 _SHOWN = 60  # characters of a value in a message
 
 
@@ -140,10 +140,10 @@ class Probabilities:
     def __call__(self, name: str, value: Any) -> Any:
         numbers = Real(0.0, 1.0)(name, value)
         if isinstance(numbers, jax.core.Tracer):
-            return jnp.where(jnp.abs(jnp.sum(numbers) - 1) <= max(_SUM_ERROR, 1e-5), numbers, jnp.nan)
+            return jnp.where(jnp.abs(jnp.sum(numbers) - 1) <= _TRACED_SUM_ERROR, numbers, jnp.nan)
         total = float(np.sum(numbers))
         if numbers.ndim == 1 and abs(total - 1) > _SUM_ERROR:
-            raise ValueError(f"{name} must sum to 1, got {total:g}")
+            raise ValueError(f"{name} must sum to 1, got {shown(total)}")
         return numbers
 
 
@@ -200,7 +200,10 @@ def checked(**domains: Domain) -> Callable[[Callable[Parameters, Result]], Calla
 
         @functools.wraps(function)
         def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-            bound = signature.bind(*args, **kwargs)
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError:
+                return function(*args, **kwargs)  # Python's own message names the function
             bound.apply_defaults()
             given = bound.arguments
             for name, domain in domains.items():
@@ -217,12 +220,16 @@ def checked(**domains: Domain) -> Callable[[Callable[Parameters, Result]], Calla
 
 def as_numbers(name: str, value: Any, allowed: str) -> Any:
     """``value`` as a new float64 array or a traced array of the default float type; ValueError unless its entries are real."""
-    # A list that holds traced numbers becomes one traced array.
-    if isinstance(value, list | tuple) and any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
-        try:
-            value = jnp.asarray(value)
-        except (TypeError, ValueError):
-            raise ValueError(f"{name} must be {allowed}, got {described(value)}") from None
+    if isinstance(value, list | tuple):
+        leaves = jax.tree.leaves(value, is_leaf=lambda leaf: leaf is None or isinstance(leaf, np.ma.MaskedArray))
+        if any(isinstance(leaf, bool | np.bool_ | np.ma.MaskedArray) for leaf in leaves):
+            raise ValueError(f"{name} must be {allowed}, got {described(value)}")
+        # A list that holds traced numbers becomes one traced array.
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+            try:
+                value = jnp.asarray(value)
+            except (TypeError, ValueError):
+                raise ValueError(f"{name} must be {allowed}, got {described(value)}") from None
     if isinstance(value, jax.core.Tracer):
         if not _is_number(value.dtype):
             raise ValueError(f"{name} must be {allowed}, got traced values of type {value.dtype}")
@@ -242,13 +249,17 @@ def described(value: Any) -> str:
     """``value`` in a few printable characters of one line."""
     if isinstance(value, np.ma.MaskedArray):
         return f"a masked array of shape {value.shape}"
+    if isinstance(value, jax.core.Tracer):
+        return f"a value of type {value.dtype} traced by jit, vmap or grad"
     if isinstance(value, jax.Array | np.ndarray) and value.ndim:
         return f"an array of type {value.dtype} and shape {value.shape}"
+    if isinstance(value, np.ndarray):
+        value = value[()]
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         try:
             kind = np.asarray(value).dtype
         except (TypeError, ValueError):
-            return f"a {type(value).__name__} whose entries differ in shape or type"
+            return f"a {type(value).__name__} that is no array of numbers"
         text = repr(value)
         return text if len(text) <= _SHOWN and text.isprintable() else f"a {type(value).__name__} of type {kind}"
     if isinstance(value, int) and value.bit_length() > 64:
@@ -308,8 +319,9 @@ def check_below(name: str, value: Any, other: str, limit: Any, *, strictly: bool
     if wrong.any():
         place = np.argmax(wrong)
         relation = "be below" if strictly else "not exceed"
-        shown = f"{values.flat[place]:g}"
-        raise ValueError(f"{name} must {relation} {other} = {limits.flat[place]:.4g}, got {shown}{remedy}")
+        limit = limits.flat[place] if float(f"{limits.flat[place]:.4g}") != values.flat[place] else f"{limits.flat[place]:.17g}"
+        limit = limit if isinstance(limit, str) else f"{limit:.4g}"
+        raise ValueError(f"{name} must {relation} {other} = {limit}, got {shown(values.flat[place])}{remedy}")
     return value
 
 
@@ -323,8 +335,14 @@ def range_text(minimum: float, maximum: float, open_ends: bool) -> str:
     if np.isinf(minimum) and np.isinf(maximum):
         return "a finite number"
     if np.isinf(maximum):
-        return f"finite and {'above' if open_ends else 'at least'} {minimum:g}"
-    return f"{'strictly ' if open_ends else ''}between {minimum:g} and {maximum:g}"
+        return f"finite and {'above' if open_ends else 'at least'} {shown(minimum)}"
+    return f"{'strictly ' if open_ends else ''}between {shown(minimum)} and {shown(maximum)}"
+
+
+def shown(number: Any) -> str:
+    """A number in few digits, if these are exact, or else in all."""
+    short = f"{number:g}"
+    return short if float(short) == number or number != number else repr(float(number))
 
 
 def count_text(minimum: int, maximum: int = LARGEST_COUNT) -> str:
@@ -334,7 +352,9 @@ def count_text(minimum: int, maximum: int = LARGEST_COUNT) -> str:
 
 
 def _is_number(dtype: Any) -> bool:
-    return jax.dtypes.issubdtype(dtype, np.integer) or jax.dtypes.issubdtype(dtype, np.floating)
+    """Whether a dtype is of integers or real numbers; NumPy takes durations for integers."""
+    is_number = jax.dtypes.issubdtype(dtype, np.integer) or jax.dtypes.issubdtype(dtype, np.floating)
+    return is_number and not np.issubdtype(dtype, np.timedelta64)
 
 
 def _is_of_booleans(value: Any) -> bool:
@@ -355,7 +375,7 @@ def _inside(name: str, numbers: Any, allowed: str, is_allowed: Callable[[Any], A
     if isinstance(numbers, jax.core.Tracer):
         return jnp.where(inside, numbers, jnp.nan)
     if not np.all(inside):
-        raise ValueError(f"{name} must be {allowed}, got {numbers[~inside].flat[0]:g}")
+        raise ValueError(f"{name} must be {allowed}, got {shown(numbers[~inside].flat[0])}")
     return numbers
 
 
@@ -368,7 +388,7 @@ def _single(name: str, value: Any, domain: Real | Count) -> np.ndarray:
 
 
 def _shape_text(expected: tuple[int | str | None, ...]) -> str:
-    return str(tuple("any" if want is None else want for want in expected)).replace("'", "")
+    return str(tuple("at least 1" if want is None else want for want in expected)).replace("'", "")
 
 
 def _check_shapes(domains: Mapping[str, Domain], given: Mapping[str, Any]) -> None:

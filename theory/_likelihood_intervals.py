@@ -98,8 +98,8 @@ def ends(evidence: Evidence, values: np.ndarray, allowed: np.ndarray) -> tuple[n
 def allowed_falls(evidence: Evidence, values: np.ndarray, level: float, num_resamples: int | None) -> np.ndarray:
     """Twice the fall of the log-likelihood that is allowed at the lower and upper ends, shape (V, 2).
 
-    An end moves outwards as long as resamples of the most probable law there are as far from it as the problems are. Steps are
-    needed because few counts have few values: the statistic of the problems can be the quantile itself.
+    An end moves outwards, a few times at most, while resamples of the most probable law there are as far from it as the
+    problems are. Steps are needed because few counts have few values: the statistic of the problems can be the quantile itself.
     """
     falls = np.full((len(values), 2), stats.chi2.ppf(level, 1))
     if num_resamples == 0:

@@ -86,7 +86,7 @@ def gaussian_bayes_risk(
 
     and the next order (:mod:`theory.spectrum`) is added too. Inputs are standard normal (H = I). Arguments broadcast.
 
-    Regime: the error is below 1 % where the next order, and the square of the first correction, are below 5 % of the leading
+    Regime: the error is below 3 % where the next order, and the square of the first correction, are below 5 % of the leading
     term. Elsewhere, for weak noise near n = d or in few dimensions, small eigenvalues make the expansion fail, and a call with
     plain arguments warns (:class:`theory.ExpansionWarning`). :func:`theory.expected_ridge_risk` has no such limit.
 
@@ -248,7 +248,9 @@ def _gaussian_formula(dim, num_examples, label_noise_std, signal_var):
     next_order = -kernel / (num_examples * dim)
     scale = label_noise_std**2 * dim / num_examples
     neglected = jnp.maximum(jnp.abs(next_order), correction**2 / leading)
-    return scale * (leading + correction + next_order), scale * leading, scale * neglected
+    # Outside the expansion's regime the sum may be impossible: no risk is negative, or larger than without a context.
+    risk = jnp.clip(scale * (leading + correction + next_order), 0.0, dim * signal_var)
+    return risk, scale * leading, scale * neglected
 
 
 def _binary_formula(dim, num_examples, label_noise_std, low, high, prob_high):
@@ -267,7 +269,7 @@ def _of_one(dim, num_examples, label_noise_std, low, high, prob_high):
     energies = jax.vmap(_information, (0, None))(precisions, prior) + ratio / 2 * (
         jnp.log1p(solutions / noise) - solutions / (noise + solutions)
     )
-    best = solutions[_place_of_largest(-energies)]
+    best = jnp.sum(jnp.where(_is_first_largest(-energies), solutions, 0.0))
     limits = []
     for error in (best, jnp.max(solutions)):
         precision = ratio / (noise + error)
@@ -346,10 +348,12 @@ def is_high_of_all(dim: int) -> np.ndarray:
     return np.array(list(itertools.product((0.0, 1.0), repeat=dim)))
 
 
-def _place_of_largest(values: Array) -> Array:
-    """The first place of the largest entry, as ``argmax``, which JAX cannot lower for float64 in a float32 program."""
-    places = jnp.arange(values.size)
-    return jnp.min(jnp.where(values == jnp.max(values), places, values.size - 1))
+def _is_first_largest(values: Array) -> Array:
+    """Whether an entry is the first of the largest ones: JAX can lower neither ``argmax`` nor a gather for float64 in a
+    float32 program.
+    """
+    is_largest = jax.lax.stop_gradient(values == jnp.max(values)).astype(values.dtype)
+    return (is_largest > 0) & (jnp.cumsum(is_largest) == 1)
 
 
 def enumerate_posterior(inputs, targets, label_noise_std, low, high, prob_high):
@@ -362,9 +366,10 @@ def enumerate_posterior(inputs, targets, label_noise_std, low, high, prob_high):
     log_prior = counts * jnp.log(prob_high) + (dim - counts) * jnp.log1p(-prob_high)
     log_weights = log_prior - jnp.sum(residuals**2, axis=1) / (2 * label_noise_std**2)
     weights = jnp.exp(log_weights - logsumexp(log_weights))
-    best = _place_of_largest(log_weights)
+    is_best = _is_first_largest(log_weights)
     chance = jnp.clip(weights @ is_high, 0.0, 1.0)  # a sum of weights may be one and a rounding error
-    return Posterior(low + (high - low) * chance, chance, vectors[best], weights[best])
+    mode = jnp.sum(jnp.where(is_best[:, None], vectors, 0.0), axis=0)
+    return Posterior(low + (high - low) * chance, chance, mode, jnp.sum(jnp.where(is_best, weights, 0.0)))
 
 
 _EDGES = 400  # of the search for solutions

@@ -77,8 +77,8 @@ def expected_risk(
     is dominated by them and this is not. Three kinds of terms are beyond an expansion in 1/d: a bias so small that rare small
     eigenvalues carry it (large T at d < n), a bias that rare large eigenvalues carry (step sizes near
     :func:`theory.largest_stable_step`), and any term at n = d with T of the order of d^2. A call with plain arguments warns
-    (:class:`theory.ExpansionWarning`) where the neglected order exceeds a quarter of the risk. A traced number of steps is
-    exact to rounding up to 2000 steps and loses digits beyond.
+    (:class:`theory.ExpansionWarning`) where the neglected order exceeds a quarter of the risk; a traced call cannot warn. A
+    traced number of steps is exact to rounding up to 2000 steps and loses digits beyond.
 
     All arguments are scalars or arrays that broadcast, plain or traced.
 
@@ -91,8 +91,8 @@ def expected_risk(
         decoding_noise_std: tau >= 0.
         num_candidates: N >= 1.
         signal_var: psi >= 0, the variance of each coefficient; 1/d if None.
-        allow_divergence: return the number of a step size at or beyond the edge all the same. Rare diverging contexts dominate
-            the true mean there.
+        allow_divergence: return the number of a step size at or beyond the edge all the same, without a warning. Rare diverging
+            contexts dominate the true mean there.
 
     Returns:
         RiskTerms of the broadcast shape: NumPy float64, or traced values of the session's dtype if an argument is traced.
@@ -118,7 +118,7 @@ def expected_risk(
         signal_var,
         allow_divergence,
     )
-    risk = jax.tree.map(lambda leading, correction: leading + correction, *orders[:2])
+    risk = orders[0]
     if not allow_divergence:
         warn_if_large("expected_risk", risk.total, sum(map(abs, orders[2])), LARGEST_NEGLECTED, REMEDY)
     return risk
@@ -171,7 +171,7 @@ def _risk_by_order(
     signal_var,
     allow_divergence,
 ) -> tuple[RiskTerms, ...]:
-    """Leading order, first finite-size correction, and next order of the averaged risk."""
+    """Leading order with the first finite-size correction, that correction, and the next order, of the averaged risk."""
     if not allow_divergence:
         step_size = check_stable(step_size, edge_of_stability(dim, num_examples))
     signal_var = default_signal_var(dim) if signal_var is None else signal_var
@@ -192,7 +192,7 @@ def _averaged(terms: RiskTerms, num_candidates: ArrayLike) -> RiskTerms:
 def risk_by_order(
     dim, num_examples, num_steps, step_size, label_noise_std, decoding_noise_std, signal_var, *, num_bits, num_nodes
 ):
-    """The formulas of ``expected_risk`` for one candidate, for float64 arrays: three orders of risk terms."""
+    """The formulas of ``expected_risk`` for one candidate, for float64 arrays: the risk, its correction, the next order."""
     rule = spectral_rule(dim, num_examples, num_nodes)
     functions = _eigenvalue_functions(rule.nodes, num_steps[..., None], step_size[..., None], num_bits)
     scales = (dim * signal_var, label_noise_std**2 * dim / num_examples, decoding_noise_std**2 * dim)
@@ -211,7 +211,10 @@ def risk_by_order(
     last = 20 * dim * signal_var * step_size**4 / num_examples**3 * (num_steps == 2)
     correction = jax.tree.map(lambda first, second: first + jnp.where(num_steps == 2, second, 0.0), correction, next_order)
     next_order = jax.tree.map(lambda second: jnp.where(num_steps <= 2, 0.0, second), next_order)
-    return leading, correction._replace(bias=correction.bias + last), next_order
+    correction = correction._replace(bias=correction.bias + last)
+    # Both may be infinite, with other signs: then the risk is.
+    risk = jax.tree.map(lambda one, two: jnp.where(jnp.isposinf(one), jnp.inf, one + two), leading, correction)
+    return risk, correction, next_order
 
 
 @checked(
@@ -294,11 +297,15 @@ def _given_context_formula(
     power, power_sum = geometric_sum(contraction, steps, num_bits, jnp.eye(dim), jnp.matmul)
     _, square_sum = geometric_sum(contraction @ contraction, steps, num_bits, jnp.eye(dim), jnp.matmul)
     gathered = step_size[..., None, None] * power_sum
-    terms = (
+    factors = (
         jnp.einsum("i,...ij,j,...ij->...", eigenvalues, power, prior_variances, power),
-        label_noise_std**2 / num_examples * jnp.einsum("i,...ij,...ij->...", eigenvalues, gathered @ gram, gathered),
-        decoding_noise_std**2 / num_candidates * jnp.einsum("i,...ii->...", eigenvalues, square_sum),
+        jnp.einsum("i,...ij,...ij->...", eigenvalues, gathered @ gram, gathered),
+        jnp.einsum("i,...ii->...", eigenvalues, square_sum),
     )
+    scales = jnp.ones(()), label_noise_std**2 / num_examples, decoding_noise_std**2 / num_candidates
+    # What overflows is infinite, unless there is none of it.
+    finite = (jnp.where(jnp.isnan(factor), jnp.inf, factor) for factor in factors)
+    terms = (jnp.where(scale == 0, 0.0, scale * factor) for scale, factor in zip(scales, finite, strict=True))
     return RiskTerms(*jnp.broadcast_arrays(*terms))
 
 

@@ -228,7 +228,7 @@ def _known_formula(dim, num_examples, steps, step, label_std, tau, psi, *, num_b
     parts = jnp.stack([jnp.stack([terms.bias + terms.label_noise, terms.decoding_noise]) for terms in orders])  # (3, 2)
     correction, further = jnp.abs(parts[1]), jnp.abs(parts[2])
     neglected = further * jnp.where(further < correction, further / jnp.where(correction > 0, correction, 1.0), 1.0)
-    return jnp.stack([jnp.sum(parts, axis=0), neglected])
+    return jnp.stack([parts[0] + parts[2], neglected])
 
 
 def _reduced(

@@ -17,7 +17,6 @@ from theory.chain import CHAIN_DOMAINS, LARGEST_NEGLECTED, REMEDY, RiskTerms, bi
 from theory.resolvents import check_spectrum
 from theory.stability import check_stable
 
-_FEW = 16  # dimensions or examples, up to which the next order is computed for a warning
 _DOMAINS: dict[str, Domain] = {
     "eigenvalues": Real(0.0, shape=("d",)),
     "num_examples": Count(1),
@@ -53,9 +52,9 @@ def expected_risk_covariance(
     Regime: d < n, d = n and d > n alike; T up to 1000 and beyond (a traced T up to 4000); tested to d = 4096. Chains
     must be stable: ``step_size`` times the right edge of the spectrum (:func:`spectral_edge`) below 2. A term below 1e-14
     of the signal is rounding. A bias so small that rare small or large eigenvalues carry it (large T at d < n, or step sizes
-    near the edge) is beyond an expansion in 1/n, and in fewer than 8 dimensions the error may exceed the stated one. With up to
-    16 dimensions or examples, a call with plain arguments warns (:class:`theory.ExpansionWarning`) where the neglected order
-    exceeds a quarter of the risk.
+    near the edge) is beyond an expansion in 1/n; the error may then exceed the stated one many times. A call with plain
+    arguments computes the next order too, and warns (:class:`theory.ExpansionWarning`) where it exceeds a quarter of the risk.
+    A traced call cannot warn.
 
     Args:
         eigenvalues: diagonal of H, shape (d,), >= 0, not all zero.
@@ -66,8 +65,8 @@ def expected_risk_covariance(
         decoding_noise_std: tau >= 0.
         num_candidates: N >= 1.
         prior_variances: diagonal of Psi, shape (d,) or a scalar, >= 0; 1/d if None.
-        allow_divergence: return the number of a step size at or beyond the edge of stability all the same. Rare diverging
-            contexts dominate the true mean there.
+        allow_divergence: return the number of a step size at or beyond the edge of stability all the same, without a warning.
+            Rare diverging contexts dominate the true mean there.
 
     Returns:
         RiskTerms of the broadcast shape of the scalars: NumPy float64, or traced values of the session's dtype.
@@ -87,7 +86,7 @@ def expected_risk_covariance(
     given = eigenvalues, num_examples, chain, prior_variances, allow_divergence
     risk = _terms("leading_order", *given)
     traced = any(isinstance(value, jax.core.Tracer) for value in (eigenvalues, num_examples, *chain, prior_variances))
-    if not (traced or allow_divergence) and min(np.size(eigenvalues), np.min(num_examples)) <= _FEW:
+    if not (traced or allow_divergence):
         neglected = sum(map(abs, _terms("next_order", *given)))
         warn_if_large("expected_risk_covariance", risk.total, neglected, LARGEST_NEGLECTED, REMEDY)
     return risk

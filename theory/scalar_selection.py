@@ -18,7 +18,7 @@ from theory._evaluate import evaluate
 from theory._quadrature import panels
 
 
-@checked(offset=Real(), num_candidates=Count(1))
+@checked(offset=Real(-30.0, 30.0), num_candidates=Count(1))
 def scalar_best_of_n(offset: ArrayLike, num_candidates: ArrayLike) -> Any:
     r"""Smallest squared error of N scalar candidates y ~ N(0, 1), the error being (y + offset)^2.
 
@@ -27,7 +27,7 @@ def scalar_best_of_n(offset: ArrayLike, num_candidates: ArrayLike) -> Any:
     by Gauss-Legendre panels, relative error below 1e-9 for every N and offsets up to 30. It tends to pi exp(offset^2) / N^2.
 
     Args:
-        offset: finite; broadcasts.
+        offset: from -30 to 30; broadcasts.
         num_candidates: N >= 1; broadcasts.
 
     Raises:

@@ -1,7 +1,7 @@
 """Argument checks of the public functions: one line that names the argument, its value and what is allowed.
 
-:func:`arguments` checks the kind of every argument by its annotation; the functions below check ranges and shapes. Ranges are
-checked where the value is known; a traced value (inside jit, vmap or grad) is let through.
+:func:`arguments` checks the kind of every argument by its annotation; the functions below check ranges and shapes. A traced
+value (inside jit, vmap or grad) cannot raise: outside the range it becomes NaN, which the results then are.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ def arguments(function: Callable[Parameters, Result]) -> Callable[Parameters, Re
 
     @functools.wraps(function)
     def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        bound = signature.bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError:
+            return function(*args, **kwargs)  # Python's own message names the function
         kinds = _kinds(function)
         for name, value in bound.arguments.items():
             if value is None and signature.parameters[name].default is None:
@@ -88,7 +91,10 @@ def weights(name: str, value: Any) -> None:
 def array(name: str, value: Any) -> Any:
     """``value`` as an array of real numbers; ValueError otherwise."""
     if isinstance(value, list | tuple) and any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
-        return jnp.asarray(value)
+        try:
+            value = jnp.asarray(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} must be an array of real numbers, got {described(value)}") from None
     numbers = _numbers(name, value, "an array of real numbers")
     return value if isinstance(value, jax.Array | np.ndarray) else jnp.asarray(numbers)
 
@@ -96,10 +102,12 @@ def array(name: str, value: Any) -> Any:
 def _numbers(name: str, value: Any, allowed: str) -> Any:
     """``value`` as an array of its own type, or the traced value; ValueError unless it holds real numbers."""
     try:
-        if isinstance(value, np.ma.MaskedArray):
+        leaves = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(leaf, np.ma.MaskedArray | bool | np.bool_) for leaf in leaves):
             raise TypeError
         numbers = value if isinstance(value, jax.core.Tracer) else np.asarray(float(value) if type(value) is int else value)
-        if not (jax.dtypes.issubdtype(numbers.dtype, np.integer) or jax.dtypes.issubdtype(numbers.dtype, np.floating)):
+        is_number = jax.dtypes.issubdtype(numbers.dtype, np.integer) or jax.dtypes.issubdtype(numbers.dtype, np.floating)
+        if not is_number or np.issubdtype(numbers.dtype, np.timedelta64):  # NumPy takes durations for integers
             raise TypeError
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} must be {allowed}, got {described(value)}") from None
@@ -148,25 +156,33 @@ def integers(name: str, values, *, minimum: int) -> tuple[int, ...]:
     return tuple(integer(name, value, minimum=minimum) for value in values)
 
 
-def real(name: str, value, *, minimum: float = -np.inf, maximum: float = np.inf, open_ends: bool = False) -> None:
-    """ValueError unless every entry of `value` is a finite number in the range (ends excluded if `open_ends`)."""
+def real(name: str, value, *, minimum: float = -np.inf, maximum: float = np.inf, open_ends: bool = False):
+    """`value`, of finite numbers in the range (ends excluded if `open_ends`): ValueError otherwise, NaN if traced."""
     allowed = _allowed(minimum, maximum, open_ends)
     numbers = _numbers(name, value, allowed)
     if isinstance(value, jax.core.Tracer):
-        return
+        known = (value > minimum) & (value < maximum) if open_ends else (value >= minimum) & (value <= maximum)
+        return jnp.where(known & jnp.isfinite(value), value.astype(jnp.result_type(value, float)), jnp.nan)
     numbers = np.asarray(numbers, dtype=float)
     inside = (numbers > minimum) & (numbers < maximum) if open_ends else (numbers >= minimum) & (numbers <= maximum)
     wrong = numbers[~(np.isfinite(numbers) & inside)]
     if wrong.size:
-        raise ValueError(f"{name} must be {allowed}, got {wrong.flat[0]:g}")
+        raise ValueError(f"{name} must be {allowed}, got {shown(wrong.flat[0])}")
+    return value
 
 
-def scalar(name: str, value, *, minimum: float = -np.inf, maximum: float = np.inf, open_ends: bool = False) -> None:
-    """ValueError unless `value` is one finite number in the range; a traced one is only asked for its shape."""
+def shown(number: float) -> str:
+    """A number in few digits, if these are exact, or else in all."""
+    short = f"{number:g}"
+    return short if float(short) == number or number != number else repr(float(number))
+
+
+def scalar(name: str, value, *, minimum: float = -np.inf, maximum: float = np.inf, open_ends: bool = False):
+    """`value`, one finite number in the range: ValueError otherwise, NaN if traced."""
     numbers = _numbers(name, value, _allowed(minimum, maximum, open_ends))
     if np.ndim(numbers) != 0:
         raise ValueError(f"{name} must be a single number, got shape {np.shape(numbers)}")
-    real(name, value, minimum=minimum, maximum=maximum, open_ends=open_ends)
+    return real(name, value, minimum=minimum, maximum=maximum, open_ends=open_ends)
 
 
 def finite(name: str, array) -> None:

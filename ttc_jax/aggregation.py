@@ -345,7 +345,7 @@ def _pick(candidates: Array, index: Array, found: Array) -> Array:
 
 def _log_weights(candidates: Array, scores: Array, temperature: ArrayLike) -> Array:
     """Logarithms (c,) of the softmax weights, that of the best being zero; -inf for what weighs nothing."""
-    _check.scalar("temperature", temperature, minimum=0.0, open_ends=True)
+    temperature = _check.scalar("temperature", temperature, minimum=0.0, open_ends=True)
     usable, best, tied = _ranked(candidates, scores)
     # Weights do not depend on what is subtracted, so it needs no derivative. Infinite bests share the weight: inf - inf is NaN.
     gap = jnp.where(jnp.isinf(best), jnp.where(tied, 0, jnp.inf), usable - jax.lax.stop_gradient(best))

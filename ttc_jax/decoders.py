@@ -191,7 +191,7 @@ def gpt(params: Any, config: GPTConfig, *, prior: BinaryPrior = SIGNS) -> Decode
 @_check.arguments
 def gram(step_size: ArrayLike) -> Decoder:
     """The gradient step from the context's Gram matrix G = X^T X / n alone: w + step_size (X^T y / n - G w); O(d^2) a step."""
-    _check.scalar("step_size", step_size)
+    step_size = _check.scalar("step_size", step_size)
 
     def start(context, num_steps):
         del num_steps
@@ -226,7 +226,7 @@ def whole_steps(decoder: Decoder) -> Coefficients:
 @_check.arguments
 def gradient_map(context: Context, step_size: ArrayLike) -> tuple[Array, Array]:
     """The step as an affine map w -> contraction @ w + drift."""
-    _check.scalar("step_size", step_size)
+    step_size = _check.scalar("step_size", step_size)
     num_examples, dim = context.inputs.shape
     rate = jnp.asarray(step_size, context.inputs.dtype) / num_examples
     gram_matrix = context.inputs.T @ context.inputs

@@ -166,7 +166,7 @@ def collapsed_candidates(
     """
     num_candidates = _check.integer("num_candidates", num_candidates, minimum=1)
     context, num_steps, noise_std, state = _check_chain(key, context, num_steps, decoding_noise_std, initial_state)
-    _check.scalar("step_size", step_size)
+    step_size = _check.scalar("step_size", step_size)
     contraction, drift = gradient_map(context, step_size)
     power, power_sum = _geometric_sum(contraction, num_steps)
     mean = power @ state + power_sum @ drift
@@ -269,7 +269,7 @@ def _check_chain(key, context, num_steps, decoding_noise_std, initial_state):
     _check.key(key)
     check_context(context)
     num_steps = _check.integer("num_steps", num_steps, minimum=0)
-    _check.scalar("decoding_noise_std", decoding_noise_std, minimum=0.0)
+    decoding_noise_std = _check.scalar("decoding_noise_std", decoding_noise_std, minimum=0.0)
     context = Context(*(jnp.asarray(part) for part in context))
     dtype = jnp.result_type(context.inputs, jnp.float32)
     context = Context(context.inputs.astype(dtype), context.targets.astype(dtype))

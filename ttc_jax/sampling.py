@@ -52,6 +52,8 @@ class BinarySampler:
     def __post_init__(self):
         beta = self.inverse_temperature
         _check.scalar("inverse_temperature", 0.0 if np.ndim(beta) == 0 and _is_infinite(beta) else beta, minimum=0.0)
+        if isinstance(beta, jax.core.Tracer):
+            object.__setattr__(self, "inverse_temperature", jnp.where(beta >= 0, beta, jnp.nan))
         _check.one_of("prior", self.prior, (BinaryPrior,))
         if self.link not in get_args(Link):
             raise ValueError(f"link must be one of {', '.join(get_args(Link))}, got {self.link!r}")

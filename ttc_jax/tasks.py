@@ -203,7 +203,7 @@ def sample_task(key: Array, config: TaskConfig, *, label_noise_std: ArrayLike = 
         >>> batch.context.targets.shape
         (7, 5)
     """
-    _check.scalar("label_noise_std", label_noise_std, minimum=0.0)
+    label_noise_std = _check.scalar("label_noise_std", label_noise_std, minimum=0.0)
     dtype = jnp.dtype(dtype or jnp.result_type(float))
     coefficients_key, context_key = jax.random.split(key)
     coefficients = config.prior.sample(coefficients_key, config.dim, dtype)
@@ -237,7 +237,7 @@ def sample_context(
     coefficients, eigenvalues = jnp.asarray(coefficients), jnp.asarray(eigenvalues)
     (dim,) = coefficients.shape
     _check.shape("eigenvalues", eigenvalues, (dim,))
-    _check.scalar("label_noise_std", label_noise_std, minimum=0.0)
+    label_noise_std = _check.scalar("label_noise_std", label_noise_std, minimum=0.0)
     coefficients = coefficients.astype(jnp.result_type(coefficients, float))
     dtype = coefficients.dtype
     # The standard normal inputs and the label noise come from one key as one block of n rows and d + 1 columns.

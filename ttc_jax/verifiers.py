@@ -48,7 +48,7 @@ def noisy_oracle(key: Array, candidate: Array, task: Task, *, noise_std: ArrayLi
         >>> jax.vmap(lambda key, w: noisy_oracle(key, w, task, noise_std=0.1))(keys, jnp.zeros((5, 3))).shape
         (5,)
     """
-    _check.scalar("noise_std", noise_std, minimum=0.0)
+    noise_std = _check.scalar("noise_std", noise_std, minimum=0.0)
     risk = oracle(candidate, task)
     return risk + jnp.asarray(noise_std, risk.dtype) * standard_normal(key, (), dtype=risk.dtype)
 

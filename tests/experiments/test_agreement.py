@@ -102,6 +102,12 @@ def test_points_of_few_effective_tasks_are_not_judged():
     data["measured"][:], data["effective_tasks"][:] = 1.001, 5.0
     verdict = judge(data)
     assert (verdict.outcome, verdict.num_points, verdict.num_untrusted) == ("inconclusive", 0, 20)
+    few = judge(results().assign_attrs(degrees_of_freedom=3))
+    assert str(few) == "inconclusive; 4 independent units are too few to judge, 5 are needed"
+    doubted = judge(results().assign_attrs(agreement_doubted="the order means something"))
+    assert str(doubted).startswith("inconclusive; the order means something; largest z 0.00")
+    data["measured"][3], data["effective_tasks"][:] = 17.0, 500.0
+    assert judge(data.assign_attrs(agreement_doubted="the order means something")).outcome == "disagrees"
     assert str(verdict) == "inconclusive; the errors of all 20 points cannot be trusted, use more tasks"
 
 

@@ -195,6 +195,7 @@ def test_calls_outside_the_regime_of_the_expansion_warn():
         lambda: theory.expected_risk(8, 12, **long),
         lambda: theory.expected_risk(16, 299, **fast),
         lambda: theory.expected_risk_covariance(np.ones(8), 12, **long),
+        lambda: theory.expected_risk_covariance(np.ones(20), 30, **long),
         lambda: theory.expected_risk_covariance(np.ones(16), 299, **fast),
     ):
         with pytest.warns(theory.ExpansionWarning, match="beyond the expansion's regime"):

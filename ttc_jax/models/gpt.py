@@ -280,6 +280,7 @@ def _emit(params: Params, config: GPTConfig, tokens: Array, num_emitted: int) ->
 
 
 def _run(params: Params, config: GPTConfig, tokens: Array, places: Array, arrange: Arrange, num_emitted: int) -> Array:
+    _check.weights("params", params)
     emitted: Any = _Transformer(config).apply({"params": params}, tokens, places, arrange, num_emitted)
     return emitted
 

@@ -83,7 +83,7 @@ def gradient_step(dim: int, step_size: ArrayLike, dtype=None) -> LinearAttention
     Source: von Oswald et al., "Transformers learn in-context by gradient descent" (2023), Proposition 1.
     """
     dim = _check.integer("dim", dim, minimum=1)
-    _check.scalar("step_size", step_size)
+    step_size = _check.scalar("step_size", step_size)
     return preconditioned_step(jnp.asarray(step_size) * jnp.eye(dim, dtype=dtype))
 
 
@@ -205,7 +205,7 @@ def apply_cached(params: LinearAttentionParams, caches: tuple[KeyValueCache, ...
     if not (isinstance(caches, tuple) and all(isinstance(cache, KeyValueCache) for cache in caches)):
         raise ValueError(f"caches must be a tuple of KeyValueCache, got {_check.described(caches)}")
     _check.shape("token", token, params.value.shape[:1])
-    _check.scalar("num_examples", num_examples, minimum=1)
+    num_examples = _check.scalar("num_examples", num_examples, minimum=1)
     own = cache_tokens(params, token[:, None])
     attended = sum((cache.keys @ token) @ cache.values for cache in (*caches, own))
     return token + attended / num_examples

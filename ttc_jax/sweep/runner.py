@@ -276,7 +276,7 @@ def _looks(num_tasks: int, target_error: float | None, max_tasks: int | None) ->
         if max_tasks is not None:
             raise ValueError(f"max_tasks must be None without a target_error, got {_check.described(max_tasks)}")
         return [num_tasks]
-    _check.scalar("target_error", target_error, minimum=0.0, open_ends=True)
+    target_error = _check.scalar("target_error", target_error, minimum=0.0, open_ends=True)
     last = min(64 * num_tasks, 2**31 - 1) if max_tasks is None else _check.integer("max_tasks", max_tasks, minimum=num_tasks)
     doubled = itertools.takewhile(lambda look: look < last, (num_tasks * 2**power for power in itertools.count()))
     return [*doubled, last]

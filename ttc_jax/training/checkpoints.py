@@ -50,7 +50,7 @@ def fingerprint(config: Any, keys: Array, *, label_noise_std: ArrayLike = 0.0) -
     """
     if not dataclasses.is_dataclass(config):
         raise ValueError(f"config must be a TrainingConfig, got {_check.described(config)}")
-    _check.real("label_noise_std", label_noise_std, minimum=0.0)
+    label_noise_std = _check.real("label_noise_std", label_noise_std, minimum=0.0)
     if np.ndim(label_noise_std):
         _check.shape("label_noise_std", label_noise_std, np.shape(keys))
     noises = np.broadcast_to(np.asarray(label_noise_std, np.float32), np.shape(keys))

@@ -55,7 +55,7 @@ def sample_correlation(key: Array, coefficients: Array, num_examples: int, *, la
     """
     num_examples = _check.integer("num_examples", num_examples, minimum=1)
     _check.shape("coefficients", coefficients, (None,))
-    _check.scalar("label_noise_std", label_noise_std, minimum=0.0)
+    label_noise_std = _check.scalar("label_noise_std", label_noise_std, minimum=0.0)
     coefficients = jnp.asarray(coefficients)
     coefficients = coefficients.astype(jnp.result_type(coefficients, float))
     draws = standard_normal(key, (2 * num_examples + coefficients.size,), dtype=coefficients.dtype)
@@ -133,7 +133,7 @@ def fit_from_labels(queries: Array, correlations: Array, labels: Array, *, toler
     count, dim = np.shape(queries)
     _check.shape("correlations", correlations, (count, dim))
     _check.shape("labels", labels, (count,))
-    _check.scalar("tolerance", tolerance, minimum=0.0, maximum=1.0, open_ends=True)
+    tolerance = _check.scalar("tolerance", tolerance, minimum=0.0, maximum=1.0, open_ends=True)
     given = jnp.asarray(queries), jnp.asarray(correlations), jnp.asarray(labels)
     queries, correlations, labels = (array.astype(jnp.result_type(*given, float)) for array in given)
 
@@ -159,7 +159,7 @@ def fit_from_labels(queries: Array, correlations: Array, labels: Array, *, toler
     direction = transposed(labels)
     first = jnp.sum(direction**2)
     weights = jax.lax.while_loop(unfinished, improve, (jnp.zeros_like(direction), labels, direction, first, 0))[0]
-    return jnp.where(jnp.isfinite(first), weights, jnp.nan)
+    return jnp.where(jnp.isfinite(first * tolerance), weights, jnp.nan)
 
 
 def _product(left: Array, right: Array) -> Array:

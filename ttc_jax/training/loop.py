@@ -166,7 +166,7 @@ def train(key: Array, config: TrainingConfig, *, label_noise_std: ArrayLike = 0.
         (2, 40)
     """
     _check.key(key)
-    _check.scalar("label_noise_std", label_noise_std, minimum=0.0)
+    label_noise_std = _check.scalar("label_noise_std", label_noise_std, minimum=0.0)
     state, losses = advance(key, init_state(key, config), config, num_steps=config.num_steps, label_noise_std=label_noise_std)
     return Trained(state.params, losses)
 
@@ -204,7 +204,7 @@ def fit(
     """
     steps_between = _check.integer("steps_between", steps_between, minimum=1)
     num_models = _check.integer("number of keys", len(keys), minimum=1)
-    _check.real("label_noise_std", label_noise_std, minimum=0.0)
+    label_noise_std = _check.real("label_noise_std", label_noise_std, minimum=0.0)
     if np.ndim(label_noise_std):
         _check.shape("label_noise_std", label_noise_std, (num_models,))
     noises = jnp.broadcast_to(jnp.asarray(label_noise_std, jnp.result_type(float)), (num_models,))

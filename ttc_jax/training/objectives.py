@@ -150,10 +150,11 @@ def sample_lesson(
         active: number of coefficients that are not zero; all if None. May be traced.
     """
     if active is not None:
-        _check.scalar("active", active, minimum=0)
+        active = _check.scalar("active", active, minimum=0)
     coefficients_key, context_key, chain_key = jax.random.split(key, 3)
     dtype = jnp.result_type(float)
     is_active = jnp.arange(task.dim) < (task.dim if active is None else active)
+    label_noise_std = label_noise_std if active is None else label_noise_std + 0 * active  # NaN where active is
     eigenvalues = jnp.where(is_active, jnp.asarray(task.spectrum.eigenvalues(task.dim), dtype), 0.0)
     coefficients = jnp.where(is_active, task.prior.sample(coefficients_key, task.dim, dtype), 0.0)
     context = sample_context(context_key, coefficients, eigenvalues, task.num_examples, label_noise_std=label_noise_std)
