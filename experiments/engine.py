@@ -116,11 +116,12 @@ class Engine:
         self.num_tasks += result.num_tasks
         self.fewest_tasks = min(self.fewest_tasks, result.num_tasks)
         self.num_resumed += result.num_resumed
-        self.warnings += [str(warning.message) for warning in caught if warning.category is ttc_jax.DamagedChunkWarning]
-        for warning in caught:
-            if warning.category is not ttc_jax.DamagedChunkWarning:
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
         which = f"sweep {place} of {self._num_sweeps}: " if self._num_sweeps > 1 else ""
+        for warning in caught:
+            if warning.category is ttc_jax.DamagedChunkWarning:
+                self.warnings.append(which + str(warning.message))
+            else:
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
         self.warnings += [which + said for said in _remarks(result, target, relative)]
         return result
 

@@ -114,6 +114,13 @@ def write(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove the files that a killed writer left half written; an entry that cannot be removed stays."""
+    for path in folder.glob(f".*{UNFINISHED}"):
+        with contextlib.suppress(OSError):  # a folder of the user, say
+            path.unlink()
+
+
 def digest(data: bytes) -> str:
     """SHA-256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()

@@ -1,12 +1,15 @@
 """A sweep that is killed, robbed of room or given damaged chunks ends with the numbers of one that was left alone."""
 
+import io
 import itertools
 import json
 import os
 import re
 import signal
 import time
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -108,7 +111,7 @@ def test_kills_lose_nothing(tmp_path, rng):
         if chunks(tmp_path):
             store = opened(tmp_path)
             assert sum(last - first for first, last, _ in store.intact(0, 4800)) == num_measured(tmp_path)
-            assert store.forget_damages() == []
+            assert store.take_damage_messages() == []
     assert num_measured(tmp_path) >= 6 * 16
     last = finish(start(store=str(tmp_path), **long))
     assert last["resumed"] >= 6 * 16
@@ -170,7 +173,7 @@ def test_damaged_chunks_are_named_and_measured_again(tmp_path, rng, whole):
     with pytest.warns(DamagedChunkWarning) as caught:
         result = swept(tmp_path)
     said = "\n".join(str(warning.message) for warning in caught)
-    assert [int(first) for first in re.findall(r"/(\d{12})-\d{12}\.chunk is damaged", said)] == [
+    assert [int(first) for first in re.findall(r"(\d{12})-\d{12}\.chunk in the store is damaged", said)] == [
         first for first, _ in ranges[:-1]
     ]
     assert all(reason in said for reason in ("checksum", "another sweep or range", "not a regular file", "grid of shape (3,)"))
@@ -239,8 +242,58 @@ def test_every_bit_of_a_chunk_is_checked(tmp_path, rng):
         store = opened(tmp_path)
         assert store.read(0, 16) is None
         assert list(store.intact(0, 16)) == []
-        (said,) = store.forget_damages()
-        assert str(path) in said
+        (said,) = store.take_damage_messages()
+        assert path.name in said
+
+
+def _compressed(data):
+    """The same members, compressed."""
+    file = io.BytesIO()
+    with np.load(io.BytesIO(data)) as members:
+        np.savez_compressed(file, **members)
+    return file.getvalue()
+
+
+def _corrupt(data):
+    """The same members, the first of which cannot be expanded."""
+    start = data.index(b".npy") + 24  # after an extra field
+    return data[:start] + b"\xff" * 10 + data[start + 10 :]
+
+
+FORGED = {  # from an intact summary to the bytes of another one, and the reason of its refusal
+    "compressed": (lambda summary: _compressed(summary.to_bytes()), "compressed"),
+    "corrupt": (lambda summary: _corrupt(_compressed(summary.to_bytes())), "compressed"),
+    "empty": (lambda _: b"", "not a zip file"),
+    "no largest values": (lambda summary: summary._replace(largest=summary.largest[:0]).to_bytes(), "0 largest values"),
+    "negative": (
+        lambda summary: summary._replace(moments=summary.moments._replace(squared_deviations=np.full(3, -1.0))).to_bytes(),
+        "negative squared deviations",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_chunk_with_a_valid_hash_is_refused(tmp_path, name):
+    forge, reason = FORGED[name]
+    summary = from_device(jax.jit(summarise)(np.ones((16, 3), np.float32), np.arange(16) < 16), 0, 16)
+    store = Store(tmp_path, {"axes": {"noise": [1, 2, 3]}}, "")
+    store.write(0, 16, summary)
+    assert store.read(0, 16) is not None
+    store.write(0, 16, SimpleNamespace(to_bytes=lambda: forge(summary)))
+    assert store.read(0, 16) is None
+    (message,) = store.take_damage_messages()
+    assert reason in message
+
+
+def test_foreign_entries_of_a_store_are_left_alone(tmp_path):
+    """A folder that is named like an unfinished file, and a chunk whose name has fewer digits."""
+    (tmp_path / ".mine.unfinished").mkdir()
+    swept(tmp_path, num_tasks=16)
+    chunks(tmp_path)[0].rename(tmp_path / "0-16.chunk")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DamagedChunkWarning)
+        assert swept(tmp_path, num_tasks=16).num_resumed == 0
+    assert (tmp_path / ".mine.unfinished").is_dir()
 
 
 def test_a_chunk_of_another_sweep_is_not_averaged_in(tmp_path, whole):

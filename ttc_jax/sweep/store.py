@@ -1,8 +1,8 @@
 """The store of a sweep: its completed chunks in a folder, so that a sweep that was killed goes on where it stood.
 
-``sweep.json`` says whose chunks they are. The file ``FIRST-LAST.chunk`` has the summary of tasks FIRST to LAST - 1: one line of
-JSON about its origin and whose it is, the summary, and the SHA-256 of all that. It is written in one piece (fsync, rename).
-Files of merged ranges replace those of their parts.
+``sweep.json`` describes the sweep. The file ``FIRST-LAST.chunk`` has the summary of tasks FIRST to LAST - 1: one line of JSON
+with its origin and the hash of its sweep, the summary, and the SHA-256 of all that. Writes are atomic (fsync, rename). Files of
+merged ranges replace those of their parts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,7 +65,7 @@ class Store:
         self._grid = tuple(len(values) for values in description["axes"].values()) if "axes" in description else None
         self._identity = _folders.digest(json.dumps(self._own, sort_keys=True).encode())
         self._damaged: set[tuple[int, int]] = set()  # what is not to be read again
-        self._unsaid: list[str] = []
+        self._damage_messages: list[str] = []
         self._lock = filelock.FileLock(self._folder / _folders.LOCK)
 
     def __enter__(self) -> Store:
@@ -96,8 +95,7 @@ class Store:
 
     def _claim(self) -> None:
         """Make sure that the folder is this sweep's, and clear away what a killed run left half written."""
-        for path in self._folder.glob(f".*{_folders.UNFINISHED}"):
-            path.unlink(missing_ok=True)
+        _folders.remove_unfinished(self._folder)
         chunks = list(self._folder.glob(f"*{SUFFIX}"))
         has_index = (self._folder / INDEX).exists()
         different = self._differences() if chunks or (has_index and not self._is_index()) else ""
@@ -151,10 +149,13 @@ class Store:
         return next((last for first, last in across if self.read(first, last) is not None), place)
 
     def _inside(self, start: int, stop: int) -> list[tuple[int, int]]:
-        """Return the ranges that files within these tasks claim to have, but for damaged ones; the longest of a start first."""
-        names = (re.fullmatch(rf"(\d+)-(\d+){re.escape(SUFFIX)}", path.name) for path in self._folder.glob(f"*{SUFFIX}"))
-        found = {(int(name[1]), int(name[2])) for name in names if name} - self._damaged
-        return sorted((pair for pair in found if start <= pair[0] < pair[1] <= stop), key=lambda pair: (pair[0], -pair[1]))
+        """Return the ranges of the files within these tasks, but for damaged ones; the longest of a start first."""
+        paths = set(self._folder.glob(f"*{SUFFIX}"))
+        names = (re.fullmatch(rf"(\d+)-(\d+){re.escape(SUFFIX)}", path.name) for path in paths)
+        pairs = {(int(name[1]), int(name[2])) for name in names if name} - self._damaged
+        # A store pads numbers with zeros: a file whose name has fewer digits comes from elsewhere.
+        found = (pair for pair in pairs if start <= pair[0] < pair[1] <= stop and self._path(*pair) in paths)
+        return sorted(found, key=lambda pair: (pair[0], -pair[1]))
 
     def _completed(self, first: int, last: int) -> Summary | None:
         """Return the summary of a range, and remove what a killed writer left of its parts; None if the file is damaged."""
@@ -164,7 +165,7 @@ class Store:
         return found
 
     def read(self, first: int, last: int) -> Summary | None:
-        """Return the summary of a range; None if it is not what this sweep wrote, of which :meth:`forget_damages` tells."""
+        """Return the summary of a range; None if its file is damaged, with a message in :meth:`take_damage_messages`."""
         path = self._path(first, last)
         try:
             data = _folders.read(path, _MOST_BYTES)
@@ -178,16 +179,19 @@ class Store:
             summary = Summary.from_bytes(body)
             summary.check(last - first, self._grid)
             return summary
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            said = f"{path} is damaged ({type(error).__name__}: {error}); tasks {first} to {last - 1} are measured again"
+        except Exception as error:  # NumPy and zipfile raise many kinds on a damaged file
+            reason = (isinstance(error, OSError) and error.strerror) or error  # results keep no path of this machine
             self._damaged.add((first, last))
-            self._unsaid.append(said)
+            self._damage_messages.append(
+                f"{path.name} in the store is damaged ({type(error).__name__}: {reason}); "
+                f"tasks {first} to {last - 1} are measured again"
+            )
             return None
 
-    def forget_damages(self) -> list[str]:
-        """What there is to say of damaged chunks since this was asked last: their files, and why."""
-        said, self._unsaid = self._unsaid, []
-        return said
+    def take_damage_messages(self) -> list[str]:
+        """Return and clear the messages about damaged chunks."""
+        messages, self._damage_messages = self._damage_messages, []
+        return messages
 
     def write(self, first: int, last: int, summary: Summary) -> None:
         """Keep the summary of a range.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import zipfile
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -110,7 +111,10 @@ class Summary(NamedTuple):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Summary:
-        """The inverse of :meth:`to_bytes`."""
+        """Return the summary that :meth:`to_bytes` wrote; ValueError or another exception if the bytes are damaged."""
+        with zipfile.ZipFile(io.BytesIO(data)) as members:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members.infolist()):  # may expand without limit
+                raise ValueError("compressed")
         with np.load(io.BytesIO(data), allow_pickle=False) as found:
             num_tasks, num_nonfinite = found["counts"].tolist()
             moments = Moments(num_tasks, found["mean"], found["squared_deviations"])
@@ -124,6 +128,10 @@ class Summary(NamedTuple):
             raise ValueError(f"grid of shape {self.moments.mean.shape}, not {grid}")
         if self.largest.shape[1:] != grid or self.largest.dtype.kind != "f" or self.nonfinite.dtype.kind not in "iu":
             raise ValueError("largest values or tasks of a wrong kind")
+        if len(self.largest) < num_kept(num_tasks):
+            raise ValueError(f"{len(self.largest)} largest values, not {num_kept(num_tasks)}")
+        if (self.moments.squared_deviations < 0).any():  # undefined ones are those of tasks that are not finite
+            raise ValueError("negative squared deviations")
         if self.moments.num_tasks != num_tasks or not 0 <= self.num_nonfinite <= num_tasks:
             raise ValueError(f"{self.moments.num_tasks} tasks, not {num_tasks}")
 

@@ -77,7 +77,7 @@ class Tasks:
 
     def _hear(self) -> None:
         """What the processes have found in the store: tasks that count, and chunks that do not."""
-        damaged = [] if self._store is None else self._store.forget_damages()
+        damaged = [] if self._store is None else self._store.take_damage_messages()
         for said in processes.exchange(json.dumps([self._resumed_here, damaged]).encode()):
             num_resumed, messages = json.loads(said)
             self.num_resumed += num_resumed

@@ -92,8 +92,7 @@ class Checkpoints:
 
     def _clear(self) -> None:
         """Remove files that a killed writer left half written."""
-        for path in self._folder.glob(f".*{_folders.UNFINISHED}"):
-            path.unlink(missing_ok=True)
+        _folders.remove_unfinished(self._folder)
         for path in self._folder.glob("*.orbax-checkpoint-tmp*"):
             shutil.rmtree(path, ignore_errors=True)
 
