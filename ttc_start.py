@@ -23,6 +23,8 @@ def console() -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
+    # NumPy's matrices are small here, and several threads for one would wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if message := _hidden():
         print(f"ttc: {message}", file=sys.stderr)
         sys.exit(_USAGE)

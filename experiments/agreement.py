@@ -145,7 +145,7 @@ def _threshold(num_tests: int, dataset: xr.Dataset, sides: int = 2) -> float:
 
 
 def _is_trusted(dataset: xr.Dataset) -> np.ndarray:
-    """Where the standard error is that of an average of enough tasks, none of which dominates."""
+    """Return whether the standard error of each point is that of enough tasks, none of which dominates."""
     finite = _is_finite(dataset)
     if "effective_tasks" not in dataset:
         return finite

@@ -5,6 +5,8 @@ import importlib.metadata
 import os
 from pathlib import Path
 
+# NumPy's matrices are small here: several threads for one would wait for each other, and for the other test process.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Compiling is most of the work. What one test process has compiled serves the others, and the next run of the tests.
 if importlib.metadata.version("jax").startswith("0.10."):  # an unknown flag is fatal
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
