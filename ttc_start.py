@@ -44,7 +44,7 @@ def _hidden() -> str:
     for package in _PACKAGES:
         spec = importlib.util.find_spec(package)
         if spec is None:
-            return f"package {package} must be beside {own / __file__}, and is missing; install ttc-jax again"
+            return f"package {package} must be in {own}, and is missing; install ttc-jax again"
         found = Path(spec.origin or next(iter(spec.submodule_search_locations or [""]))).resolve()
         if found not in (own / package / "__init__.py", own / package):
             return f"package {package} must be that in {own}, but {found} hides it; rename that file, or unset PYTHONPATH"

@@ -80,6 +80,11 @@ def _complain(text: object) -> None:
     print(f"ttc: {printable(text)}", file=sys.stderr)
 
 
+def _say(text: object) -> None:
+    """Print one line; names of files may hold what a terminal would obey."""
+    print(printable(text))
+
+
 def _stop(number: int, _: Any) -> None:
     """Leave at once: an exception raised inside a compiler or an import may be lost or crash the process."""
     if "experiments.results" in sys.modules:
@@ -211,7 +216,7 @@ def _run_one(name: str, config: Any, options: RunOptions) -> str:
         verdict = results.write(folder, dataset)
     for warning in engine.warnings:
         _complain(f"warning: {warning}")
-    print(f"{name}: {verdict}; {folder}")
+    _say(f"{name}: {verdict}; {folder}")
     if engine.num_tasks == 0 and options.target_relative_error is not None:
         _complain(f"warning: target_relative_error does nothing for {name}, which has no sweep over tasks")
     if verdict.accepted_controls:
@@ -262,6 +267,7 @@ def _replay(name: str, arguments: list[str]) -> int:
 @contextlib.contextmanager
 def _progress(description: str) -> Iterator[Callable[[float], None]]:
     """A callback that shows the share done and the time left, once the work has taken two seconds."""
+    from rich.markup import escape
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -272,7 +278,7 @@ def _progress(description: str) -> Iterator[Callable[[float], None]]:
         TimeRemainingColumn(),
     )
     bar = Progress(*columns, transient=True)
-    task = bar.add_task(description, total=1.0)
+    task = bar.add_task(escape(printable(description)), total=1.0)
     started = time.monotonic()
 
     def update(done: float) -> None:
@@ -303,7 +309,7 @@ def _recorded(command: Recorded) -> int:
     for record in records:
         with _progress(record.folder.name) as progress:
             verdict = record_files.run(record, command, progress)
-        print(f"{record.folder.name}: {verdict}; {record.folder}")
+        _say(f"{record.folder.name}: {verdict}; {record.folder}")
         outcomes.append(verdict.outcome)
     _page(out, command.overwrite)
     return int("disagrees" in outcomes)
@@ -321,7 +327,7 @@ def _page(folder: Path, overwrite: bool) -> list[str]:
     path, left_out = report.write(folder, overwrite)
     for reason in left_out:
         _complain(f"warning: the page leaves out a result: {reason}")
-    print(f"report: {path}")
+    _say(f"report: {path}")
     return left_out
 
 

@@ -51,7 +51,11 @@ def check() -> None:
             raise UserError(f"XLA_FLAGS must hold flags that XLA knows, got {printable(os.environ['XLA_FLAGS'], 200)}")
     try:
         import jax  # noqa: F401
-    except ValueError as error:
+    except (
+        ValueError,
+        RuntimeError,
+        ImportError,
+    ) as error:  # a wrong variable, jaxlib of another version
         raise UserError(f"environment must let JAX start ({printable(error, 200)})") from error
 
 

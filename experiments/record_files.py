@@ -34,9 +34,12 @@ def check_names(files: Sequence[Path]) -> None:
             raise UserError(f"FILE must have a name in UTF-8, got {path}; rename it") from error
         if path.stem == report.PAGE or path.stem.startswith("."):
             raise UserError(f"FILE must have a name that its results can have, got {path}; rename it")
-    names = [path.stem for path in files]
-    if len(set(names)) < len(names):
-        raise UserError(f"FILE must have names that differ, got {', '.join(map(str, files))}")
+    taken: dict[str, Path] = {}
+    for path in files:
+        if path.stem in taken:
+            first = taken[path.stem]
+            raise UserError(f"FILE must have names that differ without their endings, got {first} and {path}; rename one")
+        taken[path.stem] = path
 
 
 def load(path: Path, folder: Path, options: Any) -> Record:
@@ -70,9 +73,9 @@ def _read(path: Path, skips: bool) -> tuple[list[recorded.Problem], str, int]:
         left_out.append(error)
         print(f"ttc: warning: {printable(error)}; skipped", file=sys.stderr)
 
-    if path.exists() and not path.is_file():  # it is read twice
-        raise UserError(f"FILE must be a regular file, got {path}")
     try:
+        if path.exists() and not path.is_file():  # it is read twice
+            raise UserError(f"FILE must be a regular file, got {path}")
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         problems = list(recorded.read(path, on_damage="skip" if skips else "raise", report=report))

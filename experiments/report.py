@@ -43,6 +43,7 @@ _READING = (
     "threshold, the mark on the bar, and that of every control, a prediction known to be wrong, is above it."
 )
 _READING_GAPS = " Where there is no formula but a limit, z is how far the measured lies below it."
+_SECONDS_TO_WAIT = 10.0  # for another run that writes to the folder
 _LONG = 12  # rows of a table that is closed at first
 
 
@@ -55,8 +56,10 @@ def check(folder: Path, overwrite: bool) -> None:
         is_own = path.is_file() and _MARK in _folders.read(path, _MOST_PAGE_BYTES)[:4096]
     except OSError as error:
         raise UserError(f"{path} must be a file that can be replaced ({error.strerror})") from error
-    if path.is_dir() or not (is_own or overwrite):
-        raise UserError(f"{path} must be a page of this package to be replaced; move it, or add --overwrite if it is a file")
+    if path.is_dir():
+        raise UserError(f"{path} must be a file, got a folder; move it")
+    if not (is_own or overwrite):
+        raise UserError(f"{path} must be a page of this package, got another file; --overwrite replaces it")
 
 
 def write(folder: Path, overwrite: bool = False) -> tuple[Path, list[str]]:
@@ -77,7 +80,7 @@ def write(folder: Path, overwrite: bool = False) -> tuple[Path, list[str]]:
     if not runs:
         raise UserError(left_out[0])
     path = folder / PAGE
-    with results.locked("DIR", folder, seconds=10.0):
+    with results.locked("DIR", folder, seconds=_SECONDS_TO_WAIT):
         try:
             _folders.write(path, _page(runs, left_out).encode())
         except OSError as error:

@@ -28,7 +28,6 @@ _RUN = "run.json"  # description of the run that they are part of
 _WORKSHOP = ".unfinished-"
 FILES = ("figure.png", "figure.pdf", "verdict.json", DATA)  # the data last: a folder that has them has a complete run
 unfinished: set[Path] = set()  # folders of files not yet in their place
-_SECONDS_TO_WAIT = 10.0
 
 
 @contextlib.contextmanager
@@ -46,6 +45,7 @@ def claimed(folder: Path, attributes: dict[str, Any], overwrite: bool) -> Iterat
         sweeps = folder / SWEEPS
         with _writing(folder):
             sweeps.mkdir(exist_ok=True)
+            _folders.remove_unfinished(sweeps)
             _folders.write(sweeps / _RUN, json.dumps({**attributes, "versions": json.dumps(versions())}).encode())
         yield sweeps
 
@@ -68,8 +68,7 @@ def locked(name: str, folder: Path, seconds: float = 0.0) -> Iterator[None]:
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         raise UserError(f"{name} must be a folder that can be written, got {folder} ({_reason(error)})") from error
     try:
-        for leftover in folder.glob(f".*{_folders.UNFINISHED}"):
-            leftover.unlink(missing_ok=True)
+        _folders.remove_unfinished(folder)
         yield
     finally:
         lock.release()
@@ -81,7 +80,7 @@ def _reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Within this block a failed write is a UserError."""
+    """Make a failed access to the folder within this block a UserError."""
     try:
         yield
     except OSError as error:
@@ -89,12 +88,24 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def check_free(folder: Path, attributes: dict[str, Any], overwrite: bool) -> None:
-    """Raise UserError if a folder holds files that a run with these attributes would replace unasked."""
-    for name in FILES:
+    """Raise UserError if a folder cannot be read, or holds files that a run with these attributes would replace unasked."""
+    with _writing(folder):
+        _check_kinds(folder)
+        if not overwrite:
+            _check_foreign(folder, attributes)
+
+
+def _check_kinds(folder: Path) -> None:
+    """Raise UserError if a folder is in the place of a file, or a file in that of the folder of sweeps."""
+    for name in (*FILES, SUMS, f"{SWEEPS}/{_RUN}"):
         if (folder / name).is_dir():
-            raise UserError(f"out must be a folder where {name} can be written, got {folder}, in which {name} is a folder")
-    if overwrite:
-        return
+            raise UserError(f"out must be a folder where {name} can be written, got {folder}, in which it is a folder; move it")
+    if (folder / SWEEPS).exists() and not (folder / SWEEPS).is_dir():
+        raise UserError(f"out must be a folder where {SWEEPS} is a folder, got {folder}, in which it is a file; move it")
+
+
+def _check_foreign(folder: Path, attributes: dict[str, Any]) -> None:
+    """Raise UserError if a folder holds files of other origin, or results with other settings."""
     try:
         found = reading.settings(folder / SWEEPS / _RUN)
         if (folder / DATA).exists():
@@ -104,7 +115,10 @@ def check_free(folder: Path, attributes: dict[str, Any], overwrite: bool) -> Non
     known = reading.hashes(folder)
     foreign = [name for name in FILES if (folder / name).exists() and not _is_known(folder / name, known.get(name, set()))]
     if foreign:
-        raise UserError(f"out must be a folder without other files, got {folder} with {foreign[0]}; --overwrite replaces it")
+        what = f"whose {foreign[0]} was changed since the run" if foreign[0] in known else f"with {foreign[0]}"
+        raise UserError(f"out must be a folder without other files, got {folder}, {what}; --overwrite replaces it")
+    if not reading.lists_only(folder, FILES):
+        raise UserError(f"out must be a folder without other files, got {folder}, with {SUMS}; --overwrite replaces it")
     has_results = (folder / DATA).exists() or any((folder / SWEEPS).glob("*/*.chunk"))
     if found is not None and has_results and (different := _differences(found, attributes)):
         run = "run" if (folder / DATA).exists() else "unfinished run"

@@ -28,8 +28,8 @@ _HERE = "here"  # its value where all workers are on this machine
 _AUTO = "auto"
 _SIGN_OF_LIFE_S = 20
 _POLL_S = 0.05
-_LAST_WORDS_S = 6.0
-_SECONDS_TO_SPEAK = 3.0
+_FAILURES_WAIT_S = 6.0  # for failures of other workers, of which one may be the cause
+_MESSAGE_WAIT_S = 3.0  # for messages of other workers
 _OWN = (USAGE, DEFECT, OUTPUT, LOST)
 _DISAGREES = 11  # status of a worker: Python itself exits with 1 when it cannot start
 # Neither the folder in which a worker starts nor its modules are looked at before the packages of this file.
@@ -42,7 +42,7 @@ def is_worker() -> bool:
 
 
 def leads() -> bool:
-    """Whether this process is the one that writes results and speaks; of workers that have met, the first."""
+    """Whether this process is the one that writes results and messages; of workers that have met, the first."""
     if not is_worker():
         return True
     import jax
@@ -95,7 +95,7 @@ def supervise(arguments: list[str], processes: int | str) -> int:
         words = said.read().decode(errors="replace")
     who = name or f"process {place} of {len(workers)}"
     if status < 0:
-        lost = "was lost, or lost another one" if status == -signal.SIGABRT else f"was killed ({signal.Signals(-status).name})"
+        lost = "was lost, or lost another one" if status == -signal.SIGABRT else f"was killed ({_signal_name(-status)})"
         print(f"ttc: {who} {lost}; {GOES_ON}", file=sys.stderr)
         return LOST
     if status == _DISAGREES:
@@ -119,27 +119,34 @@ def _wait(workers: list[subprocess.Popen[bytes]]) -> tuple[int, int, int | None]
         ending = time.monotonic() if failed and ending is None else ending
         killed = [one for one in failed if one[1] < 0 and one[1] != -signal.SIGABRT]
         # One that fails tells the others; which of them ends first does not matter.
-        if killed or None not in statuses or (ending is not None and time.monotonic() - ending > _LAST_WORDS_S):
+        if killed or None not in statuses or (ending is not None and time.monotonic() - ending > _FAILURES_WAIT_S):
             failed.sort(key=_weight)
             place, status = failed[0] if failed else (0, statuses[0] or 0)
             return place, status, statuses[0]
         time.sleep(_POLL_S)
 
 
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals have no names
+        return f"signal {number}"
+
+
 def _weight(failed: tuple[int, int]) -> tuple[int, int]:
-    """What to tell of several failures: an error of its own, a kill, then what follows from those of others."""
+    """Return the rank of a failure: an error of the worker itself, a kill, then a consequence of another worker's failure."""
     place, status = failed
     return (0 if status > 0 and status != LOST else 1 if status not in (LOST, -signal.SIGABRT) else 2), place
 
 
 def end(status: int) -> NoReturn:
-    """End a worker. One that failed does not wait for the others; the first lets them speak, who are cut off with it."""
+    """End a worker. A failed one does not wait for the others, but the first waits for their messages: its end is theirs."""
     if status in (AGREES, DISAGREES):
         sys.exit(_DISAGREES if status == DISAGREES else status)
     sys.stderr.flush()
     with contextlib.suppress(RuntimeError):  # JAX found no device: there is no first one
         if leads():
-            time.sleep(_SECONDS_TO_SPEAK)
+            time.sleep(_MESSAGE_WAIT_S)
     os._exit(status)
 
 
@@ -165,7 +172,8 @@ def join() -> None:
         jax.distributed.initialize(**asked, heartbeat_timeout_seconds=_SIGN_OF_LIFE_S)
     except (ValueError, RuntimeError) as error:
         said = " ".join(str(error).split())[:200]
-        raise UserError(f"processes must be able to meet, got {asked or 'nothing in the environment'} ({said})") from error
+        found = ", ".join(f"{name} {value}" for name, value in asked.items()) or "nothing in the environment"
+        raise UserError(f"processes must be able to meet, got {found} ({said})") from error
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # JAX catches it, and the worker would go on
     environment.devices()
     if os.environ[_WORKER] == _HERE and jax.default_backend() != "cpu":

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -14,6 +15,8 @@ import h5py
 import jinja2
 import numpy as np
 import pytest
+import rich.progress
+import rich.text
 import xarray as xr
 
 from experiments import cli, reading, report, results
@@ -177,6 +180,21 @@ def _group(file):
     file.create_group("more")["data"] = [1.0]
 
 
+def _many_texts(file):
+    file["measured"].attrs["more"] = ["x", "y"]
+
+
+def _list_of_variable_length(file):
+    value = np.empty(1, object)
+    value[0] = np.arange(3)
+    file.attrs.create("more", value, dtype=h5py.vlen_dtype("i8"))
+
+
+def _record_with_a_text(file):
+    kind = np.dtype([("text", h5py.string_dtype())])
+    file.attrs.create("more", np.array([("x",)], kind), dtype=kind)
+
+
 def _references(file):
     file.create_dataset("more", (1,), h5py.ref_dtype)
 
@@ -193,6 +211,9 @@ def _references(file):
         (_repeated, "strings"),
         (_group, "in the file itself"),
         (_references, "values of type"),
+        (_many_texts, "measured has an attribute of more than one text"),
+        (_list_of_variable_length, "attribute of variable length"),
+        (_record_with_a_text, "attribute of variable length"),
     ],
 )
 def test_arrays_elsewhere_or_out_of_proportion_are_refused_before_they_are_read(made, change, words, monkeypatch):
@@ -202,8 +223,25 @@ def test_arrays_elsewhere_or_out_of_proportion_are_refused_before_they_are_read(
     with h5py.File(folder / reading.DATA, "a") as file:
         change(file)
     monkeypatch.setattr(xr, "load_dataset", pytest.fail)
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=f"results/averaging/data.nc must be an intact .* package, but .*{words}"):
         reading.load(folder)
+
+
+def test_attributes_are_bounded_together(monkeypatch):
+    """Attributes may all point at one long text, which a small file holds once."""
+    with h5py.File(io.BytesIO(), "w") as file:
+        file.attrs.update({"one": "x", "two": "x"})
+        monkeypatch.setattr(reading, "MOST_BYTES", 2000)
+        reading._check_layout(file, num_bytes=1000)
+        with pytest.raises(ValueError, match="attributes are larger"):
+            reading._check_layout(file, num_bytes=1001)
+
+
+def test_a_grid_that_cannot_be_drawn_is_refused(made, monkeypatch):
+    size = reading.read(made)["measured"].size
+    monkeypatch.setattr(reading, "_MOST_POINTS", size - 1)
+    with pytest.raises(UserError, match=f"but it has more than {size - 1} points"):
+        reading.read(made)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text", "foreign"])
@@ -352,8 +390,43 @@ def test_files_of_the_user_are_not_replaced_unasked(made, capsys):
     capsys.readouterr()
     (folder / "figure.png").write_bytes(b"retouched")
     assert cli.main(RUN) == 2
-    assert "figure.png" in said(capsys)
+    assert "whose figure.png was changed since the run" in said(capsys)
     assert (folder / "figure.png").read_bytes() == b"retouched"
+
+
+@pytest.mark.parametrize("text", ["", "mine", f"{'0' * 64}  thesis.pdf", f"{'0' * 64}  data.nc\n{'0' * 64}  thesis.pdf"])
+def test_hashes_of_the_user_are_not_replaced_unasked(text, capsys):
+    path = Path("results/averaging") / reading.SUMS
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    assert cli.main(RUN) == 2
+    assert "with SHA256SUMS; --overwrite" in said(capsys)
+    assert path.read_text() == text
+    path.write_text(f"{'0' * 64}  data.nc\n")
+    results.check_free(path.parent, {}, overwrite=False)
+
+
+@pytest.mark.parametrize("name", [reading.SUMS, results.SWEEPS])
+def test_a_name_that_is_taken_stops_a_run_before_it_measures(name, capsys, monkeypatch):
+    path = Path("results/averaging") / name
+    path.parent.mkdir(parents=True)
+    path.mkdir() if name == reading.SUMS else path.write_text("mine")
+    monkeypatch.setattr("experiments.study.run", pytest.fail)
+    assert cli.main([*RUN, "--overwrite"]) == 2
+    line = said(capsys)
+    assert name in line
+    assert line.endswith("move it")
+
+
+def test_leftovers_are_removed_and_folders_with_their_names_stay():
+    folder = Path("results/averaging")
+    sweeps = folder / results.SWEEPS
+    for parent in (folder, sweeps):
+        (parent / ".mine.unfinished").mkdir(parents=True)
+        (parent / ".run.json.17.unfinished").write_text("cut off")
+    with results.claimed(folder, {}, overwrite=False):
+        for parent in (folder, sweeps):
+            assert [path.name for path in parent.glob(".*.unfinished")] == [".mine.unfinished"]
 
 
 def test_results_of_other_versions_are_not_replaced_unasked(made, capsys, monkeypatch):
@@ -398,7 +471,20 @@ def test_all_files_are_read_before_the_first_is_analysed(capsys):
             Path(wrong).write_bytes(Path("good.jsonl").read_bytes())
         assert cli.main(["recorded", "good.jsonl", wrong]) == 2
         assert printable(wrong) in said(capsys)
+    assert cli.main(["recorded", "good.jsonl", "more.jsonl", "other/good.json"]) == 2
+    assert "differ without their endings, got good.jsonl and other/good.json; rename one" in said(capsys)
     assert not Path("results").exists()
+
+
+def test_names_of_files_reach_the_terminal_as_plain_text(capsys, monkeypatch):
+    name = "a\x1b[2J\n[red]b"
+    monkeypatch.setattr(report, "write", lambda folder, overwrite: (folder / report.PAGE, []))
+    cli._page(Path(name), overwrite=False)
+    assert capsys.readouterr().out == "report: a\\x1b[2J [red]b/report.html\n"
+    described = []
+    monkeypatch.setattr(rich.progress.Progress, "add_task", lambda self, text, **_: described.append(text))
+    with cli._progress(name):
+        assert rich.text.Text.from_markup(described[0]).plain == "a\\x1b[2J [red]b"
 
 
 @pytest.mark.parametrize(

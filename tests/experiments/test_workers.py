@@ -141,7 +141,14 @@ def test_an_error_of_a_worker_is_one_line(tmp_path, number):
         assert said == ["ttc: JAX_NUM_PROCESSES must be an integer where JAX_COORDINATOR_ADDRESS is set, got 'two'"]
 
 
-@pytest.mark.parametrize(("program", "status"), [("raise ImportError", DEFECT), ("raise SystemExit(11)", DISAGREES)])
+@pytest.mark.parametrize(
+    ("program", "status"),
+    [
+        ("raise ImportError", DEFECT),
+        ("raise SystemExit(11)", DISAGREES),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGRTMIN + 1)", LOST),  # a signal without a name
+    ],
+)
 def test_a_worker_that_does_not_start_does_not_disagree(program, status, monkeypatch, capfd):
     monkeypatch.setattr(workers, "_PROGRAM", program)
     monkeypatch.setattr(sys, "stdout", sys.__stderr__)
