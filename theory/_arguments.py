@@ -237,7 +237,9 @@ def as_numbers(name: str, value: Any, allowed: str) -> Any:
     try:
         if isinstance(value, np.ma.MaskedArray):
             raise TypeError
-        array = np.asarray(float(value) if type(value) is int else value)  # as an int it may exceed 64 bits
+        array = np.asarray(value)
+        if array.dtype == object and all(type(leaf) is int for leaf in array.flat):  # integers of more than 64 bits
+            array = array.astype(np.float64)
         if not _is_number(array.dtype) and array.size:
             raise TypeError
     except (TypeError, ValueError, OverflowError):

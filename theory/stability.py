@@ -175,7 +175,7 @@ def _log_probability_above(level, dim, num_examples, coefficients):
     tail = jnp.minimum(_log_tail((level - centre) / scale, coefficients), 0.0)
     # The largest eigenvalue is at least the mean of those that are not zero, and equal to it if there is only one.
     few, many = jnp.minimum(dim, num_examples), jnp.maximum(dim, num_examples)
-    mean_exceeds = jnp.log(jnp.maximum(chi_square_tail(few * many, few * level), 1e-300))
+    mean_exceeds = jnp.log(jnp.maximum(chi_square_tail(few * many, few * level), 1e-90))  # whose cube is a number too
     return jnp.where(few == 1, mean_exceeds, jnp.maximum(tail, mean_exceeds))
 
 

@@ -84,7 +84,7 @@ def without_simulation(monkeypatch):
 
     def measured(seed, setting, ways, numbers, engine, **rest):
         mean = np.array([risks(len(numbers)) * (1 + 0.1 * place) for place in range(len(ways))])
-        return mean, 0.01 * mean
+        return mean, 0.01 * mean, 1000 + 0 * mean
 
     def predicted(setting, way, numbers, **rest):
         return choosers.Predicted(risks(len(numbers)), 0.01 * risks(len(numbers)))
@@ -117,7 +117,7 @@ def without_simulation(monkeypatch):
     def posterior(dim, num_examples, *, label_noise_std, num_candidates, **rest):
         votes = np.broadcast_to(0.4 * risks(len(num_candidates)), (len(label_noise_std), len(num_candidates)))
         limit = theory.Estimate(0.5 * votes[:, -1], 0.01 * votes[:, -1])
-        return theory.BinaryBayesEstimate(limit, theory.Estimate(votes, 0.01 * votes), limit)
+        return theory.BinaryBayesEstimate(limit, theory.Estimate(votes, 0.01 * votes), limit, limit)
 
     def ridge(*sizes, label_noise_std, **rest):
         return theory.Estimate(0.3 + 0 * np.asarray(label_noise_std), 0.01)

@@ -351,7 +351,7 @@ BAD = [
     (lambda: training.fit(KEYS, LINEAR, steps_between=0), "steps_between", "0"),
     (lambda: training.fit(KEY, LINEAR), "keys", "()"),
     (lambda: training.fit(KEYS[:0], LINEAR), "keys", "0"),
-    (lambda: training.fit(list(KEYS), LINEAR), "keys", "key<fry>"),
+    (lambda: training.fit(list(KEYS), LINEAR), "keys", "list"),
     (lambda: training.advance(KEY, training.init_state(KEY, LINEAR), LINEAR, num_steps=-1), "num_steps", "-1"),
     (lambda: Curriculum(initial_dim=1), "num_steps", "0"),
     (lambda: replace(LINEAR, curriculum=Curriculum(13, initial_dim=1)), "curriculum", "13"),
