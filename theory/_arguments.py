@@ -321,9 +321,10 @@ def check_below(name: str, value: Any, other: str, limit: Any, *, strictly: bool
     if wrong.any():
         place = np.argmax(wrong)
         relation = "be below" if strictly else "not exceed"
-        limit = limits.flat[place] if float(f"{limits.flat[place]:.4g}") != values.flat[place] else f"{limits.flat[place]:.17g}"
-        limit = limit if isinstance(limit, str) else f"{limit:.4g}"
-        raise ValueError(f"{name} must {relation} {other} = {limit}, got {shown(values.flat[place])}{remedy}")
+        found, most = values.flat[place], limits.flat[place]
+        # Four digits of the limit are enough, unless they would be those of the value.
+        said = f"{most:.4g}" if float(f"{most:.4g}") != found else shown(most)
+        raise ValueError(f"{name} must {relation} {other} = {said}, got {shown(found)}{remedy}")
     return value
 
 
@@ -395,7 +396,7 @@ def _shape_text(expected: tuple[int | str | None, ...]) -> str:
 
 def _check_shapes(domains: Mapping[str, Domain], given: Mapping[str, Any]) -> None:
     """ValueError unless arrays have their declared dimensions and scalars broadcast together."""
-    lengths: dict[str, tuple[str, int]] = {}
+    lengths: dict[str, int] = {}
     scalars: dict[str, Any] = {}
     for name, domain in domains.items():
         value = given[name]
@@ -406,8 +407,6 @@ def _check_shapes(domains: Mapping[str, Domain], given: Mapping[str, Any]) -> No
             continue
         if domain.or_scalar and np.ndim(value) == 0:
             continue
-        known = tuple(lengths[axis][1] if axis in lengths else None for axis in domain.shape)
-        shape = check_shape(name, value, known)
-        for axis, size in zip(domain.shape, shape, strict=True):
-            lengths.setdefault(axis, (name, size))
+        shape = check_shape(name, value, tuple(map(lengths.get, domain.shape)))
+        lengths.update(zip(domain.shape, shape, strict=True))
     check_broadcast(**scalars)
