@@ -3,16 +3,17 @@
 import hashlib
 import importlib.metadata
 import os
+import signal
 from pathlib import Path
 
 # NumPy's matrices are small here: several threads for one would wait for each other, and for the other test process.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# Compiling is most of the work. What one test process has compiled serves the others, and the next run of the tests.
+# Compilation takes most of the time. Programs that one test process has compiled serve the others, and the next run.
 if importlib.metadata.version("jax").startswith("0.10."):  # an unknown flag is fatal
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "compiled"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-# So are weights trained by the same sources.
+# Weights that the same sources have trained are kept as well.
 os.environ.setdefault(
     "TTC_CACHE",
     str(
@@ -29,6 +30,12 @@ import jax
 import numpy as np
 import pytest
 
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and the commands that they start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+OWN_CHOICE = os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS")
+
 
 @pytest.fixture(autouse=True)
 def strict_ranks():
@@ -37,18 +44,20 @@ def strict_ranks():
 
 
 @pytest.fixture(autouse=True)
-def quick_compilation(request):
-    """Programs that compute little are not worth the compiler's best; those of tests marked as optimised are.
+def quick_compilation(request, monkeypatch):
+    """Compile without optimisations, in processes that the test starts as well; tests marked as optimised compute much.
 
-    ``JAX_DISABLE_MOST_OPTIMIZATIONS=0`` in the environment optimises all.
+    A value of ``JAX_DISABLE_MOST_OPTIMIZATIONS`` in the environment overrides this.
     """
-    if "JAX_DISABLE_MOST_OPTIMIZATIONS" not in os.environ:
-        jax.config.update("jax_disable_most_optimizations", request.node.get_closest_marker("optimised") is None)
+    if OWN_CHOICE is None:
+        quick = request.node.get_closest_marker("optimised") is None
+        jax.config.update("jax_disable_most_optimizations", quick)
+        monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", str(int(quick)))
 
 
 @pytest.fixture(autouse=True, scope="module")
 def bounded_programs():
-    """Every compiled program maps memory, of which a process may have so many pieces and no more: beyond, it crashes."""
+    """Clear the compiled programs before they exhaust the memory maps of the process, which would crash it."""
     yield
     maps, limit = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
     if maps.exists() and len(maps.read_bytes().splitlines()) > int(limit.read_text()) / 3:

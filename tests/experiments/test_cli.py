@@ -82,7 +82,7 @@ DIMS = {
 # The tests of agreement run every study.
 OF_EACH_FAMILY = [
     "averaging",
-    "allocation",
+    "best-of-n",
     "binary-chain",
     "learned-binary",
     "trained-linear-attention",
@@ -199,7 +199,10 @@ def test_signals_stop_the_command_with_one_line(tmp_path):
         process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
         time.sleep(delay)
         process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        try:
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
         assert process.returncode == 128 + number
         (line,) = said.splitlines()
         assert line.startswith(f"ttc: {word}")

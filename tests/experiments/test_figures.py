@@ -38,6 +38,7 @@ OWN_SETTINGS = {
         {"num_steps": (3,), "contexts_per_coefficient": (2.0,)},
         {"contexts_per_coefficient": tuple(np.arange(1.25, 3.25, 0.25)), "dim": (20, 40, 80, 160, 320)},
     ],
+    "cheap-to-expensive": [SETTINGS["eight noises, one length"]],
     "covariance": [
         {"exponent": (1.0,), "num_examples": (24,)},
         {"exponent": tuple(np.linspace(0.5, 2, 8)), "num_steps": (1, 2)},

@@ -29,11 +29,23 @@ def shadows(tmp_path_factory, monkeypatch):
     monkeypatch.chdir(folder)
 
 
+STARTED = []
+
+
+@pytest.fixture(autouse=True)
+def no_process_stays():
+    """Kill what a failed test has left running; workers end with their supervisor."""
+    yield
+    while STARTED:
+        STARTED.pop().kill()
+
+
 def start(arguments, **environment):
     command = [sys.executable, "-P", "-c", "import ttc_start; ttc_start.console()", *map(str, arguments)]
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env={**os.environ, "XLA_FLAGS": flags, **environment}, text=True, **streams)
+    STARTED.append(subprocess.Popen(command, env={**os.environ, "XLA_FLAGS": flags, **environment}, text=True, **streams))
+    return STARTED[-1]
 
 
 def workers_of(process):
@@ -41,9 +53,16 @@ def workers_of(process):
     return [int(number) for number in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
-def wait_for_chunks(folder, process):
-    while not num_measured(folder / "averaging/sweeps/0"):
+def wait_for_chunks(folder, process, more_than=0):
+    while num_measured(folder / "averaging/sweeps/0") <= more_than:
         assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def wait_for_end(workers):
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
@@ -65,29 +84,23 @@ def test_two_processes_give_the_results_of_one(tmp_path, monkeypatch):
     np.testing.assert_allclose(two["standard_error"], one["standard_error"], rtol=1e-5)
 
 
-@pytest.mark.parametrize(("victim", "number"), [(0, signal.SIGKILL), (1, signal.SIGTERM)])
-def test_the_loss_of_a_worker_is_one_line_and_the_run_goes_on(tmp_path, victim, number):
-    process = start([*LONG, "--processes", "2", "--out", tmp_path])
-    wait_for_chunks(tmp_path, process)
-    both = workers_of(process)
-    os.kill(both[victim], number)
-    _, said = lines(process)
-    assert process.returncode == LOST
-    assert said == [
-        f"ttc: process {victim} of 2 was killed ({number.name}); what is measured is kept, and the same command goes on"
-    ]
-    assert not any(Path(f"/proc/{number}").exists() for number in both)
-    if victim == 0:
-        return
-    kept = num_measured(tmp_path / "averaging/sweeps/0")
-    again = start([*LONG, "--processes", "2", "--out", tmp_path])
-    while num_measured(tmp_path / "averaging/sweeps/0") <= kept:  # the lock is free, the chunks are its own
-        assert again.poll() is None, again.communicate()
-        time.sleep(0.05)
-    again.send_signal(signal.SIGINT)
-    _, said = lines(again)
-    assert again.returncode == 130
-    assert said == ["ttc: interrupted; what is measured is kept, and the same command goes on"]
+def test_a_lost_worker_is_reported_in_one_line_and_the_run_goes_on(tmp_path):
+    """Three runs of the same command: each goes on from the chunks of the one before."""
+    for victim, number in ((0, signal.SIGKILL), (1, signal.SIGTERM), (None, signal.SIGINT)):
+        kept = num_measured(tmp_path / "averaging/sweeps/0")
+        process = start([*LONG, "--processes", "2", "--out", tmp_path])
+        wait_for_chunks(tmp_path, process, more_than=kept)
+        both = workers_of(process)
+        os.kill(process.pid if victim is None else both[victim], number)
+        _, messages = lines(process)
+        if victim is None:
+            assert process.returncode == 130
+            assert messages == ["ttc: interrupted; what is measured is kept, and the same command goes on"]
+        else:
+            assert process.returncode == LOST
+            killed = f"process {victim} of 2 was killed ({number.name})"
+            assert messages == [f"ttc: {killed}; what is measured is kept, and the same command goes on"]
+        wait_for_end(both)
 
 
 def test_workers_end_with_their_supervisor(tmp_path):
@@ -96,24 +109,12 @@ def test_workers_end_with_their_supervisor(tmp_path):
     both = workers_of(process)
     process.kill()
     process.communicate()
-    ended = time.monotonic() + 30
-    while any(Path(f"/proc/{number}").exists() for number in both):
-        assert time.monotonic() < ended
-        time.sleep(0.05)
+    wait_for_end(both)
 
 
 def test_processes_that_others_start_meet_by_the_environment(tmp_path):
     """As a scheduler starts them, one of them killed: both say what happened, and what is measured is kept."""
     shared = {"JAX_COORDINATOR_ADDRESS": free_address(), "JAX_NUM_PROCESSES": "2"}
-    small = ["run", "averaging", *QUIET, "--out", tmp_path / "small"]
-    both = [start(small, **shared, JAX_PROCESS_ID=str(index)) for index in (0, 1)]
-    said = [lines(process) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert said[0][0].count("averaging: ") == 1
-    assert "averaging" not in said[1][0]
-    assert json.loads((tmp_path / "small/averaging/verdict.json").read_text())["num_tasks"] == 40
-
-    shared["JAX_COORDINATOR_ADDRESS"] = free_address()
     both = [start([*LONG, "--out", tmp_path], **shared, JAX_PROCESS_ID=str(index)) for index in (0, 1)]
     wait_for_chunks(tmp_path, both[0])
     os.kill(workers_of(both[1])[0], signal.SIGKILL)

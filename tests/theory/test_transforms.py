@@ -61,14 +61,13 @@ CASES = {
     "divergence_probability": (functools.partial(theory.divergence_probability, 20, 40), {"step_size": 0.6}),
     "largest_stable_step": (functools.partial(theory.largest_stable_step, 20, 40), {"probability": 0.01}),
 }
-POINTS = [(name, argument) for name, (_, point) in CASES.items() for argument in point]
 
 
-@pytest.fixture(params=POINTS, ids=lambda point: f"{point[0]}-{point[1]}")
+@pytest.fixture(params=CASES)
 def case(request):
-    name, argument = request.param
-    function, point = CASES[name]
-    return (lambda value: function(**{argument: value})), float(np.float32(point[argument]))
+    """A function of keyword scalars and a point whose coordinates are exact in single precision."""
+    function, point = CASES[request.param]
+    return function, {name: float(np.float32(value)) for name, value in point.items()}
 
 
 def differences(function, value):
@@ -78,29 +77,44 @@ def differences(function, value):
     return values @ [1, -8, 0, 8, -1] / (12 * step), values @ [-1, 16, -30, 16, -1] / (12 * step**2)
 
 
+def along(function, point, argument):
+    """The function of one of its arguments; the others stay at the point."""
+    return lambda value: function(**{**point, argument: value})
+
+
 def test_plain_values_give_numpy_double_precision(case):
-    function, value = case
-    assert isinstance(function(value), np.float64)
-    assert function(np.array([value, value])).dtype == np.float64
+    function, point = case
+    assert isinstance(function(**point), np.float64)
+    assert function(**{name: np.array([value, value]) for name, value in point.items()}).dtype == np.float64
 
 
-def test_derivatives(case):
-    function, value = case
-    slope, curvature = differences(function, value)
-    assert float(jax.grad(function)(value)) == pytest.approx(slope, rel=1e-5, abs=1e-7 * abs(function(value)) / value)
-    assert float(jax.jacfwd(function)(value)) == pytest.approx(slope, rel=1e-5)
-    assert float(jax.jit(jax.grad(function))(value)) == pytest.approx(slope, rel=1e-5)
-    assert float(jax.hessian(function)(value)) == pytest.approx(curvature, rel=1e-3, abs=1e-3 * abs(slope) / value)
-    assert float(jax.grad(jax.grad(function))(value)) == pytest.approx(curvature, rel=1e-3, abs=1e-3 * abs(slope) / value)
-    assert float(jax.grad(function)(value)) != pytest.approx(1.01 * slope, rel=1e-5)
+def test_first_derivatives_in_every_argument(case):
+    function, point = case
+    for derivative in (jax.jit(jax.grad(lambda given: function(**given))), jax.jacfwd(lambda given: function(**given))):
+        slopes = derivative(point)
+        for name, value in point.items():
+            slope, _ = differences(along(function, point, name), value)
+            assert float(slopes[name]) == pytest.approx(slope, rel=1e-5, abs=1e-7 * abs(function(**point)) / value)
+            assert float(slopes[name]) != pytest.approx(1.01 * slope, rel=1e-5)
+
+
+def test_second_derivatives(case):
+    function, point = case
+    name, value = next(iter(point.items()))
+    one = along(function, point, name)
+    slope, curvature = differences(one, value)
+    for second in (jax.hessian(one), jax.grad(jax.grad(one))):
+        assert float(second(value)) == pytest.approx(curvature, rel=1e-3, abs=1e-3 * abs(slope) / value)
 
 
 def test_derivatives_of_a_batch(case):
-    function, value = case
+    function, point = case
+    name, value = next(iter(point.items()))
+    one = along(function, point, name)
     values = jnp.asarray(value * np.array([0.9, 1.1], np.float32))
-    expected = [differences(function, float(one))[0] for one in values]
-    np.testing.assert_allclose(jax.vmap(jax.grad(function))(values), expected, rtol=1e-5)
-    np.testing.assert_allclose(jax.grad(lambda values: function(values).sum())(values), expected, rtol=1e-5)
+    expected = [differences(one, float(value))[0] for value in values]
+    np.testing.assert_allclose(jax.vmap(jax.grad(one))(values), expected, rtol=1e-5)
+    np.testing.assert_allclose(jax.grad(lambda values: one(values).sum())(values), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("counted", ["num_steps", "num_candidates"])
