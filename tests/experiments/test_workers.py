@@ -1,6 +1,5 @@
 """A run of several processes is that of one, and the loss of a process is one line with an exit status of its own."""
 
-import json
 import os
 import re
 import signal
