@@ -28,7 +28,7 @@ def console() -> None:
     if message := _hidden():
         print(f"ttc: {message}", file=sys.stderr)
         sys.exit(_USAGE)
-    from experiments.cli import console
+    from experiments.command.cli import console
 
     console()
 

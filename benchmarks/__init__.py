@@ -1,1 +1,1 @@
-"""Timings beside what a user would do instead; ``python -m benchmarks`` runs all and writes one page."""
+"""Timings compared with the alternatives of a user; ``python -m benchmarks`` runs all and writes one page."""

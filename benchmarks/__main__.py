@@ -32,7 +32,7 @@ import benchmarks
 from benchmarks.timing import Table
 
 SHARED_MODULES = {"__main__", "timing"}
-# What is set outside and changes how fast things are.
+# Return environment variables that change the speed.
 TELLING_VARIABLES = ("CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE", "XLA_FLAGS")
 
 
@@ -47,7 +47,7 @@ def title(name: str) -> str:
 
 
 def docstring(name: str) -> str:
-    """What a benchmark says of itself, read without running it; its name if nothing."""
+    """Return the docstring of a benchmark without running it; its name if it has none."""
     spec = importlib.util.find_spec(f"benchmarks.{name}")
     return (spec and spec.origin and ast.get_docstring(ast.parse(Path(spec.origin).read_text()))) or name
 

@@ -1,4 +1,4 @@
-"""Binary chains beside plain matrix products, and their predictions."""
+"""Binary chains compared with plain matrix products, and their predictions."""
 
 from __future__ import annotations
 

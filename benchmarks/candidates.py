@@ -1,4 +1,4 @@
-"""Candidates and sweeps beside NumPy and PyTorch.
+"""Candidates and sweeps compared with NumPy and PyTorch.
 
 W1: 1024 tasks, d = 20, n = 40, T = 20 steps, N = 32 candidates, step size .4, label noise .5, decoding noise .05, float32;
 draws the tasks and reports the risk of one candidate, of the mean, and of the best by context loss.

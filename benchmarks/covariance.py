@@ -25,7 +25,7 @@ def tables() -> Iterator[Table]:
         for lengths in (SHORT, LONG)
         for name, function in (
             ("leading order", theory.expected_risk_covariance),
-            ("next order", theory.expected_risk_covariance_next_order),
+            ("next order", theory.chains.expected_risk_covariance_next_order),
         )
     }
     yield ratios("theory.expected_risk_covariance, fifty chain lengths", medians(rows, repeats=3), next(iter(rows)))

@@ -1,4 +1,4 @@
-"""What the device allows: chain-steps a second beside its ceilings, and the error of single precision.
+"""Chain-steps per second on the device compared with its limits, and the error of single precision.
 
 W1 is that of `candidates`, here all its tasks in one call.
 """

@@ -34,7 +34,7 @@ def sweep_alone(workload: str, num_tasks: int) -> dict[str, float]:
 
 
 def sweep_together(num_processes: int) -> float:
-    """Seconds of W1 in so many processes that share its tasks, of the slowest of them."""
+    """Return the seconds of the slowest of ``num_processes`` processes that share the tasks of W1."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"

@@ -24,13 +24,13 @@ def tables() -> Iterator[Table]:
     zeros, ones, identity = np.zeros(DIM), np.ones(DIM), np.eye(DIM)
 
     def one(verifier, truth, covariance):
-        return theory.best_of_n_risk(theory.Gaussian(zeros, covariance), verifier, truth, ones, NUMBERS)
+        return theory.best_of_n_risk(theory.selection.Gaussian(zeros, covariance), verifier, truth, ones, NUMBERS)
 
     def four():
         for noise_std, matrix in ((0.0, identity), (0.1, identity), (0.0, covariances[1]), (0.0, covariances[2])):
-            one(theory.Quadratic(matrix, truths[0], noise_std), truths[0], covariances[0])
+            one(theory.selection.Quadratic(matrix, truths[0], noise_std), truths[0], covariances[0])
 
-    oracle = jax.jit(jax.vmap(lambda truth, covariance: one(theory.Quadratic(identity, truth), truth, covariance)))
+    oracle = jax.jit(jax.vmap(lambda truth, covariance: one(theory.selection.Quadratic(identity, truth), truth, covariance)))
     many = jnp.asarray(truths), jnp.asarray(covariances)
     rows = {"one context, four verifiers": four, "1000 contexts, the oracle, vmapped": lambda: host(oracle(*many))}
     yield ratios("theory.best_of_n_risk, d = 20, seven values of N", medians(rows, repeats=5), "one context, four verifiers")

@@ -1,4 +1,4 @@
-"""What one waits for before anything is computed: compilation, commands, imports.
+"""Time before anything is computed: compilation, commands, imports.
 
 W1 and W2 are those of `candidates`.
 """
@@ -18,7 +18,7 @@ COMPILATIONS, COMMANDS = 3, 5
 
 
 def first_and_later(workload: str) -> float:
-    """What the first call takes longer than the next; call it in a process that has compiled nothing yet."""
+    """Return the extra time of the first call; call it in a process that has compiled nothing yet."""
     run = RUNS[workload]
     return seconds(run) - seconds(run)
 

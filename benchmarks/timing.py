@@ -67,7 +67,7 @@ def host(values: object) -> np.ndarray:
 
 
 def fresh(*command: str, **environment: str) -> str:
-    """What a command prints, run in a process of its own at the repository's root."""
+    """Return the output of a command, run in a new process at the repository's root."""
     # On an accelerator this process may hold most of the memory.
     variables = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false", **environment}
     root = Path(__file__).parent.parent
@@ -79,7 +79,7 @@ def fresh(*command: str, **environment: str) -> str:
 
 
 def fresh_call(call: str, **environment: str) -> Any:
-    """The value of ``module.function(arguments)`` of this package, of plain numbers, in a process of its own."""
+    """The value of ``module.function(arguments)`` of this package, of plain numbers, in a new process."""
     module = call.split(".")[0]
     code = f"import json; from benchmarks import {module}; print(json.dumps({call}))"
     return json.loads(fresh(sys.executable, "-c", code, **environment).splitlines()[-1])

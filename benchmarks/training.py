@@ -1,4 +1,4 @@
-"""Training beside PyTorch, and an ensemble beside one model.
+"""Training compared with PyTorch, and an ensemble compared with one model.
 
 The softmax transformer of d = 8, n = 16, 4 layers, width 64 predicts the coefficients from the context, batches of 256 tasks
 drawn on the fly, Adam with clipped gradients, float32. The ensemble has 8 such models at 8 noise levels.

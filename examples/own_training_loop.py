@@ -18,7 +18,7 @@ OPTIMIZER = optax.lion(1e-3)
 
 
 def sample(key):
-    """A task of which the last four examples are noisy."""
+    """Draw a task whose last four examples are noisy."""
     task_key, noise_key = jax.random.split(key)
     task = ttc_jax.sample_task(task_key, TASKS)
     noise_std = jnp.where(jnp.arange(8) < 4, 0.1, 1.0)

@@ -1,1 +1,1 @@
-"""Studies: what is simulated beside what is predicted, judged and drawn."""
+"""Studies that compare simulations with predictions."""

@@ -20,55 +20,31 @@ MAY_IMPORT = {
 # Within a package a module may import only itself and modules of earlier layers.
 LAYERS = {
     "ttc_jax": [
-        {"_values"},
-        {"_check", "_folders"},
+        {"_values", "_version"},
+        {"_check", "_files"},
         {"normals"},
         {"tasks"},
         {"tokens", "sampling"},
         {"models"},
         {"decoders"},
-        {"decoding", "message_passing"},
-        {"risk", "recorded"},
+        {"rollout", "message_passing"},
+        {"risk", "records"},
         {"verifiers", "aggregation"},
         {"curves", "training"},
         {"sweep"},
     ],
-    "experiments": [
-        {"errors"},
-        {"environment"},
-        {"figures", "agreement", "engine", "cache", "workers", "parsing", "options"},
-        {"study", "trained"},
-        {"extrapolation", "samples"},
-        {"chains", "spending", "record_checks"},
-        {"choosers", "binary", "record"},
-        {"answers", "record_study"},
-        {"studies"},
-        {"reading", "markup"},
-        {"results"},
-        {"report"},
-        {"record_files"},
-        {"cli"},
-    ],
+    "experiments": [{"run"}, {"page"}, {"families", "records"}, {"studies"}, {"command"}],
     "theory": [
-        {"_evaluate", "_arguments", "_quadrature", "_regime", "_mixtures", "_answer_types"},
-        {"_sampler", "_rate_fits", "_likelihood_intervals"},
-        {
-            "spectrum",
-            "resolvents",
-            "scalar_selection",
-            "voting",
-            "coverage",
-            "answers",
-            "success_rates",
-            "stopping",
-            "least_squares",
-        },
-        {"stability", "selection", "bayes", "answer_rates"},
-        {"chain"},
-        {"covariance", "contexts", "binary_chain", "binary_end", "extrapolation", "pretraining"},
-        {"allocation", "enumeration", "finite_bayes"},
+        {"_evaluate", "_quadrature"},
+        {"_arguments"},
+        {"results"},
+        {"chains", "answers", "records"},
+        {"selection", "pretraining"},
+        {"bayes"},
+        {"binary", "planning"},
     ],
 }
+MOST_ROOMS = 12
 
 
 def modules(package):
@@ -119,6 +95,12 @@ def test_every_module_has_a_layer(package):
     assert found == set().union(*LAYERS[package])
 
 
+@pytest.mark.parametrize("package", ["theory", "experiments"])
+def test_the_top_level_of_a_package_is_small(package):
+    rooms = {path.relative_to(ROOT / package).with_suffix("").parts[0] for path in modules(package)} - {"__init__"}
+    assert len(rooms) <= MOST_ROOMS
+
+
 def test_imports_have_no_circle():
     graph = {}
     for package in PACKAGES:
@@ -155,7 +137,7 @@ def test_importing_the_libraries_touches_no_device():
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys, experiments.cli; assert not {'jax', 'xarray', 'matplotlib'} & set(sys.modules)"
+    code = "import sys, experiments.command.cli; assert not {'jax', 'xarray', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 

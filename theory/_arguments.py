@@ -3,7 +3,7 @@
 A plain argument outside its domain raises a ValueError of one line that names the argument, its value and what is allowed.
 A traced argument (inside a caller's jit, vmap or grad) cannot raise: an entry outside the domain becomes NaN, and
 :func:`theory._evaluate.evaluate` passes NaN on to the result. Checked numbers reach the function as float64 arrays or as traced
-values, so that nothing that a caller owns enters a compiled program.
+values, so that no array of the caller enters a compiled program.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Real:
             names in one call have equal lengths.
         or_scalar: allow one number in place of an array of this shape.
         plain: refuse traced numbers.
-        flags: accept True and False, as one and zero.
+        flags: accept True and False as the numbers one and zero.
     """
 
     minimum: float = -np.inf
@@ -184,11 +184,37 @@ class Instance:
 Domain = Real | Count | Number | Size | Sizes | Probabilities | OneOf | Flag | Instance
 
 
+def host_only(**domains: Domain) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """Declare a function that runs in NumPy on the host: a traced value in any argument is a TypeError.
+
+    Arguments are checked as by :func:`checked`. The attribute ``kind`` of the decorated function is "host-only".
+    """
+
+    def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+        inner = checked(**domains)(function)
+        signature = inspect.signature(function)
+
+        @functools.wraps(inner)
+        def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError:
+                return function(*args, **kwargs)  # Python's own message names the function
+            for name, value in bound.arguments.items():
+                check_plain(name, value, f"; {function.__name__} runs on the host: call it outside of the transformation")
+            return inner(*args, **kwargs)
+
+        call.kind = "host-only"  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
 def checked(**domains: Domain) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """Check the arguments of a function by name before every call, and pass the checked values on.
+    """Declare a traceable function, and check its arguments by name before every call.
 
     An argument whose default is None may be None. Scalars must broadcast together; arrays must have the declared dimensions.
-    The domains are the attribute ``domains`` of the decorated function.
+    The function gets the checked values. The decorated function has the attributes ``domains`` and ``kind``, "traceable".
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -213,6 +239,7 @@ def checked(**domains: Domain) -> Callable[[Callable[Parameters, Result]], Calla
             return function(*bound.args, **bound.kwargs)
 
         call.domains = domains  # type: ignore[attr-defined]
+        call.kind = "traceable"  # type: ignore[attr-defined]
         return call
 
     return decorate
@@ -274,10 +301,10 @@ def described(value: Any) -> str:
     return f"an object of type {type(value).__name__}"
 
 
-def check_plain(name: str, value: Any) -> Any:
-    """``value``, which fixes a shape or runs on the host and must not be traced."""
+def check_plain(name: str, value: Any, remedy: str = "") -> Any:
+    """Return ``value``; TypeError if it is traced."""
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
-        raise ValueError(f"{name} must be a plain value, got one traced by jit, vmap or grad")
+        raise TypeError(f"{name} must be a plain value, got one traced by jit, vmap or grad{remedy}")
     return value
 
 

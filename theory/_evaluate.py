@@ -1,4 +1,4 @@
-"""Evaluation of formulas in double precision, whatever the session's default.
+"""Evaluation of formulas in double precision in every session.
 
 Plain numbers and arrays in: the formula is compiled, evaluated in float64 outside any trace of the caller, and returned as
 NumPy float64. Traced values in (a caller's jit, vmap or grad): the formula's operations are traced in float64 too, and the
@@ -157,7 +157,7 @@ def _differentiable(function: _OfVariables | _Partial) -> Callable[..., Any]:
 
 
 def _unknown(function: _OfVariables | _Partial, values: tuple[Any, ...]) -> Any:
-    """Where a result is NaN because an argument is: at the entries of a scalar argument, everywhere for a core argument."""
+    """Return where an argument makes the result NaN: at the entries of a scalar argument, everywhere for a core argument."""
     unknown = jnp.zeros(function.points(*values), bool)
     for value, core in zip(values, function.is_core, strict=True):
         unknown = unknown | (jnp.any(jnp.isnan(value)) if core else jnp.isnan(value))

@@ -15,8 +15,15 @@ from numpy.typing import ArrayLike
 
 from theory._arguments import Count, Domain, Real, Size, checked
 from theory._evaluate import evaluate
-from theory.chain import spread_out
-from theory.spectrum import spectral_rule
+from theory.chains.isotropic import spread_out
+from theory.chains.spectrum import spectral_rule
+
+__all__ = [
+    "chain_depth_risk",
+    "pretrained_attention_risk",
+    "ridgeless_icl_risk",
+    "trained_attention",
+]
 
 _TRAINED: dict[str, Domain] = {
     "eigenvalues": Real(0.0, open_ends=True, shape=("d",)),
@@ -81,7 +88,7 @@ def pretrained_attention_risk(
         E R = sum_i psi_i mu_i (1 - P_i mu_i)^2
             + (1/m) [sum_i mu_i^3 P_i^2 psi_i + (sum_i mu_i^2 P_i^2) (sum_i mu_i psi_i + s^2)]
 
-    exactly. What does not fall with m is the bias of the training length.
+    exactly. The bias of the training length does not fall with m.
 
     Args:
         eigenvalues: lambda > 0 in training, shape (d,).
@@ -218,7 +225,7 @@ def _ridgeless_formula(alpha, kappa, tau, noise):
         shift = ridge + 1 - inverse
         return 2 / (shift + jnp.sqrt(shift**2 + 4 * ridge * inverse))
 
-    # Both sides are computed, each at a tau of its own side.
+    # Both sides are computed, each at a tau on that side.
     few, many = jnp.where(tau < 1, tau, 0.5), jnp.where(tau > 1, tau, 2.0)
     unseen = ridge * resolvent(few / kappa)
     below = few * (1 + ridge) / (1 - few) * (1 - few * (1 - unseen) ** 2 - (ridge - noise) / ridge * unseen)
@@ -260,3 +267,7 @@ def _depths(alpha, tau, noise, *, num_steps):
         return ratio[:, None] * carried + decay @ row, weights @ error
 
     return jax.lax.scan(advance, jnp.zeros_like(powers), jnp.asarray(times))[1]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,7 +3,12 @@
 Every function works on one task and takes its key first; batches are the caller's :func:`jax.vmap`.
 """
 
+import importlib
+import warnings
+from types import ModuleType
+
 from ttc_jax import aggregation, decoders, models, training, verifiers
+from ttc_jax._version import __version__ as __version__
 from ttc_jax.curves import (
     AnswerErrors,
     answer_errors,
@@ -12,9 +17,9 @@ from ttc_jax.curves import (
     collapsed_selected_risk,
     selected_risk,
 )
-from ttc_jax.decoding import collapsed_candidates, rollout, rollout_candidates, sample_candidates
 from ttc_jax.message_passing import message_passing
 from ttc_jax.risk import bit_error, exact_recovery, excess_risk
+from ttc_jax.rollout import collapsed_candidates, rollout, rollout_candidates, sample_candidates
 from ttc_jax.sampling import BinarySampler
 from ttc_jax.sweep import DamagedChunkWarning, OtherSweepError, ProcessError, StoreError, SweepResult, replay, sweep
 from ttc_jax.tasks import (
@@ -69,3 +74,20 @@ __all__ = [
     "training",
     "verifiers",
 ]
+
+
+_RENAMED = {"decoding": "ttc_jax.rollout", "recorded": "ttc_jax.records.jsonl"}
+"""Modules of version 0.1 and their names now."""
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Return a module of version 0.1, with a warning that names its new place."""
+    if name not in _RENAMED:
+        raise AttributeError(f"module 'ttc_jax' has no attribute {name!r}")
+    message = f"ttc_jax.{name} is deprecated and will be removed in version 0.3; use {_RENAMED[name]}"
+    warnings.warn(message, DeprecationWarning, stacklevel=2)
+    return importlib.import_module(_RENAMED[name])

@@ -100,7 +100,7 @@ def array(name: str, value: Any) -> Any:
 
 
 def _numbers(name: str, value: Any, allowed: str) -> Any:
-    """``value`` as an array of its own type, or the traced value; ValueError unless it holds real numbers."""
+    """``value`` as an array of the same type, or the traced value; ValueError unless it holds real numbers."""
     try:
         leaves = value if isinstance(value, list | tuple) else [value]
         if any(isinstance(leaf, np.ma.MaskedArray | bool | np.bool_) for leaf in leaves):
@@ -214,7 +214,7 @@ def keys(value) -> None:
 
 
 def shape(name: str, array, expected: tuple[int | None, ...]) -> None:
-    """ValueError unless `array` has the `expected` shape; None stands for any length."""
+    """ValueError unless `array` has the `expected` shape; None allows any length."""
     try:
         actual = np.shape(array)
     except ValueError:

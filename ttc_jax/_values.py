@@ -1,4 +1,4 @@
-"""Values that come from a file, checked before they are believed: what is wrong is one line, however large the value."""
+"""Validation of values from files; an error is one line, however large the value is."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _refuse(name: str, values: np.ndarray, is_wrong: np.ndarray, allowed: str) -
 
 
 def _ratings(name: str, values: Any) -> np.ndarray:
-    """Rows of ratings as one table, the shorter ones filled up with NaN."""
+    """Return rows of ratings as a table; shorter rows are filled with NaN."""
     if not isinstance(values, list | tuple):
         values = np.asarray(values)
         if values.ndim != 2 or values.dtype.kind not in "iuf":

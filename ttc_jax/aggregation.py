@@ -150,7 +150,7 @@ def softmax_mean(candidates: Array, scores: Array, *, temperature: ArrayLike) ->
     weights = jnp.exp(_log_weights(candidates, scores, temperature))
     weights = weights / jnp.sum(weights)  # the best has weight 1 before: 0 / 0 only if no candidate is eligible
     dtype = jnp.result_type(candidates, float)
-    # What weighs nothing may be NaN or infinite, and zero times that is NaN.
+    # A candidate of weight zero may be NaN or infinite, and zero times NaN is NaN.
     return weights.astype(dtype) @ jnp.where(weights[:, None] > 0, candidates, 0).astype(dtype)
 
 
@@ -322,7 +322,7 @@ def _ranked(candidates: Array, scores: Array) -> tuple[Array, Array, Array]:
 
 
 def _priorities(key: Array | None, count: int) -> Array:
-    """Positive integers (count,), the largest of which wins a tie: random ones, or equal ones, of which the first wins."""
+    """Return positive integers (count,), of which the largest wins a tie: random ones, or equal ones for the first."""
     if key is None:
         return jnp.ones(count, jnp.uint32)
     _check.key(key)

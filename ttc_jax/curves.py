@@ -18,8 +18,8 @@ from jax.typing import ArrayLike
 from ttc_jax import _check
 from ttc_jax.aggregation import prefix_best_of_n, prefix_means
 from ttc_jax.decoders import Decoder
-from ttc_jax.decoding import collapsed_candidates, rollout_candidates
 from ttc_jax.risk import bit_error, exact_recovery, excess_risk
+from ttc_jax.rollout import collapsed_candidates, rollout_candidates
 from ttc_jax.sampling import BinarySampler
 from ttc_jax.tasks import BinaryPrior, Task
 
@@ -193,7 +193,7 @@ def answer_errors(
         task: a task with binary coefficients.
         decoder: how a chain moves.
         answer: ``answer(key, states, sizes)``, estimates (len(sizes), d) from the first N of the states of one step, for every
-            N in sizes. Every step has a key of its own.
+            N in sizes. Every step has a separate key.
         num_steps: the numbers of steps T >= 0, static.
         num_candidates: the numbers of candidates N >= 1, static.
         decoding_noise_std: tau >= 0; may be traced.

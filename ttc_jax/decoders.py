@@ -42,11 +42,11 @@ class Coefficients(NamedTuple):
 
 
 class Decoder(NamedTuple):
-    """How a chain moves; a model of one's own becomes a decoder by giving these two functions.
+    """Step of a chain. Two functions, ``start`` and ``step``, turn your own model into a decoder.
 
     Attributes:
-        start: ``start(context, num_steps) -> (shared, memory)``. What is computed once a context: ``shared`` serves every
-            chain and never changes, ``memory`` is the initial memory of one chain (an empty tuple if there is none).
+        start: ``start(context, num_steps) -> (shared, memory)``. ``shared`` is computed once per context,
+            serves every chain and never changes; ``memory`` is the initial memory of one chain (an empty tuple if none).
         step: ``step(shared, memory, state) -> (next state before noise, memory)`` for one state (d,).
         coefficients: a faster way to sample token by token than one ``step`` a coefficient, if there is one.
         prior: if ``step`` returns a field that must be sampled, not a state: the prior that its sampler must have.
@@ -215,7 +215,7 @@ def gram(step_size: ArrayLike) -> Decoder:
 
 @_check.arguments
 def whole_steps(decoder: Decoder) -> Coefficients:
-    """Coefficients of any decoder: a whole step for each, of which one entry is read."""
+    """Return the coefficients of any decoder: one whole step per coefficient, which reads a single entry."""
     return Coefficients(
         begin=lambda shared, memory, state: (memory, state),
         read=lambda shared, scratch, place: decoder.step(shared, *scratch)[0][place],

@@ -20,7 +20,7 @@ _KEY_PARITY = 0x1BD11BDA
 
 
 def standard_normal(key: Array, shape: tuple[int, ...], *, index: int | Array = 0, dtype=None) -> Array:
-    """Independent standard normals; a key stands for an endless sequence of arrays of one shape.
+    """Independent standard normals; a key defines an infinite sequence of arrays of one shape.
 
     Step ``t`` of a loop draws array number ``t``, so a longer loop repeats a shorter one's draws. float32 draws are
     Box-Muller transforms of Threefry-2x32 blocks, two draws a block, with a radius of 32 bits (tails reach 6.7 standard

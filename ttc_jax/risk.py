@@ -1,4 +1,4 @@
-"""What is measured on an estimate."""
+"""Errors of an estimate."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ Prior = GaussianPrior | BinaryPrior
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """What fixes the shape and the law of a task; noise levels are arguments of :func:`sample_task`.
+    """Shape and law of a task; noise levels are arguments of :func:`sample_task`.
 
     Attributes:
         dim: number of coefficients d, at least 1.

@@ -6,10 +6,10 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING
 
-from experiments.errors import UserError
+from experiments.run.errors import UserError
 
 if TYPE_CHECKING:
-    from experiments.study import Study
+    from experiments.run.study import Study
 
 
 def names() -> list[str]:
@@ -23,8 +23,6 @@ def load(name: str) -> Study:
     Raises:
         UserError: there is none.
     """
-    if name == "recorded":  # about files of others: it has no settings of its own, and is in no list
-        return importlib.import_module("experiments.record_study").STUDY
     if name not in names():
         raise UserError(f"study must be one of {', '.join(names())}, got {name!r}")
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").STUDY

@@ -16,10 +16,12 @@ from matplotlib.figure import Figure
 
 import theory
 import ttc_jax
-from experiments import agreement, choosers, figures
-from experiments.choosers import Chooser, Setting
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study
+from experiments.families import selection
+from experiments.families.selection import Chooser, Setting
+from experiments.page import figures
+from experiments.run import agreement
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study
 
 FACTORS = (0.5, 0.7, 1.0, 1.4, 2.0)
 """Chain lengths beside the predicted best one, in its units."""
@@ -56,7 +58,7 @@ QUICK = AllocationConfig(num_tasks=4096)
 
 def chosen_by(config: AllocationConfig) -> tuple[Chooser, ...]:
     """Averaging, the oracle, and a held-out loss."""
-    return (choosers.AVERAGE, choosers.ORACLE, choosers.held_out(config.held_out_examples))
+    return (selection.AVERAGE, selection.ORACLE, selection.held_out(config.held_out_examples))
 
 
 def _setting(config: AllocationConfig, num_steps: int = 1) -> Setting:
@@ -66,17 +68,17 @@ def _setting(config: AllocationConfig, num_steps: int = 1) -> Setting:
 
 
 def _swept(config: dict[str, Any]) -> dict[str, Any]:
-    return {name: config[name] for name in choosers.SWEPT}
+    return {name: config[name] for name in selection.SWEPT}
 
 
 @functools.lru_cache(maxsize=4)
 def splits(config: AllocationConfig) -> np.ndarray:
-    """Chain lengths and numbers of candidates (2, choosers, budgets, splits): the predicted best split and those beside it.
+    """Chain lengths and numbers of candidates (2, choosers, budgets, splits): the predicted best split and its neighbours.
 
     Every other split spends what its length allows.
     """
-    choosers.check(config)
-    choosers.check_stable(_setting(config))
+    selection.check(config)
+    selection.check_stable(_setting(config))
     budgets = np.sort(config.budget)
     if budgets[0] < len(FACTORS):
         raise ValueError(f"budget must be an integer of at least {len(FACTORS)}, got {budgets[0]}")
@@ -95,7 +97,7 @@ def splits(config: AllocationConfig) -> np.ndarray:
 
 
 def _around(best: int, budget: int) -> np.ndarray:
-    """Distinct affordable lengths, the best one in the middle: its multiples, or else the next ones beside."""
+    """Distinct affordable lengths around the best one: its multiples, or else its neighbours."""
     multiples = np.round(best * np.array(FACTORS)).astype(int)
     others = np.setdiff1d(np.arange(1, budget + 1), [best])
     nearest = others[np.argsort(np.abs(np.log(others / best)), kind="stable")]
@@ -113,7 +115,7 @@ def predict(config: AllocationConfig) -> Prediction:
     for place, way in enumerate(chosen_by(config)):
         listed, wanted = np.unique(lengths[place]), tuple(np.unique([1, *numbers[place].ravel()]).tolist())
         for steps in listed:
-            found = choosers.predict(_setting(config, int(steps)), way, wanted, **drawn)
+            found = selection.predict(_setting(config, int(steps)), way, wanted, **drawn)
             here = lengths[place] == steps
             column = np.searchsorted(wanted, numbers[place][here])
             risk[place][here], error[place][here], single[place][here] = found.risk[column], found.error[column], found.risk[0]
@@ -121,8 +123,8 @@ def predict(config: AllocationConfig) -> Prediction:
     return Prediction(
         terms={"one_candidate": single, "choice": risk - single},
         model_error=error,
-        judged=choosers.judged(settings, risk.shape),
-        warnings=choosers.warnings(settings),
+        judged=selection.judged(settings, risk.shape),
+        warnings=selection.warnings(settings),
     )
 
 
@@ -172,7 +174,7 @@ def _measurement(dim: int, num_examples: int, way: Chooser, pairs: tuple[tuple[i
             grid = ttc_jax.averaged_risk(chain_key, task, decoder, **asked)
         else:
             grid = ttc_jax.selected_risk(
-                chain_key, task, decoder, lambda key, candidates: choosers.scores(key, way, candidates, task), **asked
+                chain_key, task, decoder, lambda key, candidates: selection.scores(key, way, candidates, task), **asked
             )
         at_pairs = grid[rows, columns]
         by_budget = at_pairs.reshape(-1, num_splits)
@@ -191,7 +193,7 @@ def better_splits(data: xr.Dataset) -> list[dict]:
 
 
 def findings(data: xr.Dataset) -> dict:
-    """The predicted best splits, and whether any split beside them is measurably better."""
+    """Return the predicted best splits, and whether a neighbouring split is measurably better."""
     best = data.sel(split=1.0)
     rows = [
         {
@@ -220,7 +222,7 @@ def findings(data: xr.Dataset) -> dict:
 
 
 def draw(data: xr.Dataset) -> Figure:
-    """Predicted risk of averaging over T and N with lines of equal budget; the frontier; and the splits beside the best."""
+    """Draw the predicted risk over T and N with lines of equal budget, the frontier, and the neighbours of the best split."""
     config = json.loads(data.attrs["config"])
     budgets, names = data["budget"].to_numpy(), [str(name) for name in data["chooser"].to_numpy()]
     figure, axes = figures.panels(3, width=9.4, height=3.8)
@@ -284,4 +286,9 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     findings=findings,
+    tested={"budget": (64,)},
+    odd_settings=(
+        {"budget": (8,), "num_contexts": 8},
+        {"budget": (16, 32, 64, 128, 1000), "num_contexts": 8},
+    ),
 )

@@ -8,9 +8,10 @@ from dataclasses import replace
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments import chains, figures
-from experiments.chains import ChainConfig
-from experiments.study import Study
+from experiments.families import chains
+from experiments.families.chains import ChainConfig
+from experiments.page import figures
+from experiments.run.study import Study
 
 QUICK = ChainConfig(
     num_tasks=3072,
@@ -68,4 +69,6 @@ STUDY = Study(
     predict=functools.partial(chains.predict, drawn=("label_noise_std", "decoding_noise_std", "num_candidates")),
     measure=chains.measure,
     draw=draw,
+    tested={"num_tasks": 2048},
+    odd_settings=chains.ODD_SETTINGS,
 )

@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 
 import theory
 import ttc_jax
-from experiments import binary, extrapolation, figures
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study
+from experiments.families import fed_back, infinite_dimension
+from experiments.page import figures
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study
 from ttc_jax import aggregation
 
 MESSAGE_PASSING = "message passing"
@@ -54,7 +55,7 @@ QUICK = BayesLimitConfig(num_tasks=512)
 
 
 def decoders(config: BayesLimitConfig) -> tuple[str, ...]:
-    """What is simulated, in the order of the curves."""
+    """Names of the simulated curves, in order."""
     steps, votes = config.num_steps, config.num_candidates
     return "one step", f"{steps} steps", f"vote of {votes} x {steps} steps", MESSAGE_PASSING
 
@@ -63,7 +64,7 @@ def _ratios(config: BayesLimitConfig) -> np.ndarray:
     return np.sort(config.examples_per_coefficient)
 
 
-def limits(config: BayesLimitConfig, ratios: np.ndarray) -> theory.BinaryBayes:
+def limits(config: BayesLimitConfig, ratios: np.ndarray) -> theory.bayes.BinaryBayes:
     """The Bayes limit and the reach of message passing at numbers of examples per coefficient."""
     dim = max(config.dim)
     return theory.binary_bayes_error(
@@ -72,7 +73,7 @@ def limits(config: BayesLimitConfig, ratios: np.ndarray) -> theory.BinaryBayes:
 
 
 @functools.lru_cache(maxsize=4)
-def fine_limits(config: BayesLimitConfig) -> tuple[np.ndarray, theory.BinaryBayes]:
+def fine_limits(config: BayesLimitConfig) -> tuple[np.ndarray, theory.bayes.BinaryBayes]:
     """Numbers of examples per coefficient between the simulated ones, and the limits there."""
     ratios = _ratios(config)
     dim = max(config.dim)
@@ -111,7 +112,7 @@ def predict(config: BayesLimitConfig) -> Prediction:
     exact = np.zeros(len(ratios))
     error = np.stack([chain.bit_error[:, 1], chain.bit_error[:, -1], chain.vote_error[:, -1, 1], bayes.reached_bit_error])
     stray = np.stack([chain.bit_error_std[:, 1], chain.bit_error_std[:, -1], chain.vote_error_std[:, -1, 1], exact])
-    judged = binary.judged(config.dim, config.num_tasks, error)
+    judged = fed_back.judged(config.dim, config.num_tasks, error)
     judged[:, -1] &= bayes.reached_bit_error <= 1.01 * bayes.bit_error
     shape = (len(config.dim) + 1, *error.shape)
     independent = error.copy()
@@ -134,9 +135,9 @@ def _check(config: BayesLimitConfig) -> None:
         raise ValueError(f"inverse_temperature must be finite and at least 0, got {config.inverse_temperature:g}")
     if min(config.dim, default=1) < 1:
         raise ValueError(f"dim must be integers of at least 1, got {min(config.dim)}")
-    binary.check_odd((config.num_candidates,))
-    extrapolation.check_lists(config)
-    extrapolation.check_whole(config, "examples_per_coefficient")
+    fed_back.check_odd((config.num_candidates,))
+    infinite_dimension.check_lists(config)
+    infinite_dimension.check_whole(config, "examples_per_coefficient")
 
 
 def measure(config: BayesLimitConfig, seed: int, engine: Engine) -> Measurement:
@@ -156,7 +157,7 @@ def measure(config: BayesLimitConfig, seed: int, engine: Engine) -> Measurement:
             )
             found[-1].append((result.mean[0], result.standard_error[0]))
     mean, error = np.moveaxis(np.array(found), (2, 3), (0, 2))  # (dim, decoder, ratio)
-    return extrapolation.with_limit(dims, {"decoder": np.array(names), "examples_per_coefficient": ratios}, mean, error)
+    return infinite_dimension.with_limit(dims, {"decoder": np.array(names), "examples_per_coefficient": ratios}, mean, error)
 
 
 @functools.lru_cache(maxsize=32)
@@ -188,7 +189,7 @@ def findings(data: xr.Dataset) -> dict:
     """The gap, and the errors at the most examples."""
     config = _config(data)
     between = gap(config)
-    last = data.sel(dim=extrapolation.EXTRAPOLATED).isel(examples_per_coefficient=-1)
+    last = data.sel(dim=infinite_dimension.EXTRAPOLATED).isel(examples_per_coefficient=-1)
     return {
         "message passing stops short of the limit between n/d =": list(between) if between else [],
         "Bayes limit at the most examples": float(last["predicted_limit"][0]),
@@ -208,7 +209,7 @@ def _config(data: xr.Dataset) -> BayesLimitConfig:
 def draw(data: xr.Dataset) -> Figure:
     """Bit error against the examples per coefficient, extrapolated, with the limit and the gap that message passing leaves."""
     config = _config(data)
-    data = data.sel(dim=extrapolation.EXTRAPOLATED)
+    data = data.sel(dim=infinite_dimension.EXTRAPOLATED)
     ratios = data["examples_per_coefficient"].to_numpy()
     figure, (panel,) = figures.panels(1, width=6.4, height=4.4)
     names = [str(name) for name in data["decoder"].to_numpy()]
@@ -256,4 +257,9 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     findings=findings,
+    tested={"examples_per_coefficient": (0.25, 2.0)},
+    odd_settings=(
+        {"num_coordinates": 160, "examples_per_coefficient": (0.5,)},
+        {"num_coordinates": 160, "label_noise_per_coefficient": 1.0, "num_candidates": 1},
+    ),
 )

@@ -11,10 +11,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments import choosers, figures
-from experiments.choosers import Chooser, Setting
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study
+from experiments.families import selection
+from experiments.families.selection import Chooser, Setting
+from experiments.page import figures
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ QUICK = BestOfNConfig(num_tasks=4096)
 
 def chosen_by(config: BestOfNConfig) -> tuple[Chooser, ...]:
     """The ways of choosing, in the order of the figure's curves."""
-    noisy, held_out = choosers.noisy_oracle(config.verifier_noise_std), choosers.held_out(config.held_out_examples)
-    distinct = dict.fromkeys((choosers.AVERAGE, choosers.ORACLE, noisy, choosers.CONTEXT_LOSS, held_out))
+    noisy, held_out = selection.noisy_oracle(config.verifier_noise_std), selection.held_out(config.held_out_examples)
+    distinct = dict.fromkeys((selection.AVERAGE, selection.ORACLE, noisy, selection.CONTEXT_LOSS, held_out))
     return tuple(distinct)
 
 
@@ -66,41 +67,41 @@ def _settings(config: BestOfNConfig) -> list[Setting]:
 @functools.lru_cache(maxsize=4)
 def predict(config: BestOfNConfig) -> Prediction:
     """The risk of one candidate, and what choosing among N changes; with two wrong formulas of the study's own."""
-    choosers.check(config)
+    selection.check(config)
     numbers, ways = tuple(sorted(config.num_candidates)), chosen_by(config)
     if not 0 < config.examples_per_coefficient < np.inf:
         raise ValueError(f"examples_per_coefficient must be finite and above 0, got {config.examples_per_coefficient}")
     settings = _settings(config)
     for setting in settings:
-        choosers.check_stable(setting)
+        selection.check_stable(setting)
     drawn: dict[str, Any] = {"num_contexts": config.num_contexts, "seed": config.context_seed}
-    noisy = choosers.noisy_oracle(config.verifier_noise_std)
+    noisy = selection.noisy_oracle(config.verifier_noise_std)
 
     def wrong(risk):
         made = {}
-        if noisy != choosers.ORACLE:
+        if noisy != selection.ORACLE:
             made["without_the_verifier's_noise"] = quiet = risk.copy()
-            quiet[:, ways.index(noisy)] = risk[:, ways.index(choosers.ORACLE)]
+            quiet[:, ways.index(noisy)] = risk[:, ways.index(selection.ORACLE)]
         if 10 in config.dim and 64 in numbers:
             made["Gaussian_form_at_d_=_10,_N_=_64"] = gaussian = risk.copy()
             place = sorted(config.dim).index(10)
             for row, way in enumerate(ways):
-                form = choosers.predict(settings[place], way, (64,), **drawn, gaussian=True)
+                form = selection.predict(settings[place], way, (64,), **drawn, gaussian=True)
                 gaussian[place, row, numbers.index(64)] = form.risk[0]
         return made
 
-    return choosers.predict_all(settings, ways, numbers, wrong, **drawn)
+    return selection.predict_all(settings, ways, numbers, wrong, **drawn)
 
 
 def measure(config: BestOfNConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate the chains once for each dimension."""
     axis, numbers = {"dim": np.array(sorted(config.dim))}, tuple(sorted(config.num_candidates))
     asked = _settings(config), chosen_by(config), numbers
-    return choosers.measure_all(seed, axis, *asked, engine, num_tasks=config.num_tasks)
+    return selection.measure_all(seed, axis, *asked, engine, num_tasks=config.num_tasks)
 
 
 def crossing(data: xr.Dataset, variable: str) -> float | None:
-    """The N from which on the oracle's choice beats the average, between listed ones by logarithms; None if beyond them."""
+    """Return the N at which the oracle starts to beat the average, interpolated in logarithms; None if out of range."""
     oracle, average = (data[variable].sel(chooser=name).to_numpy() for name in ("oracle", "average"))
     ratio = np.log(oracle / average)
     numbers = np.log(data["num_candidates"].to_numpy())
@@ -115,7 +116,7 @@ def crossing(data: xr.Dataset, variable: str) -> float | None:
 
 
 def findings(data: xr.Dataset) -> dict:
-    """Where averaging and the oracle cross; none where that is beyond the listed numbers."""
+    """Return the crossing of averaging and the oracle; None where it is beyond the listed numbers."""
     crossings = [
         {"dim": int(dim), **{name: crossing(data.sel(dim=dim), name) for name in ("measured", "predicted")}}
         for dim in data["dim"].to_numpy()
@@ -164,4 +165,9 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     findings=findings,
+    tested={"dim": (10,)},
+    odd_settings=(
+        {"dim": (4,), "num_candidates": (1,), "num_contexts": 8},
+        {"dim": (4, 5, 6, 8), "verifier_noise_std": 0.0, "num_contexts": 8},
+    ),
 )

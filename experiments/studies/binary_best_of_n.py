@@ -9,10 +9,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import theory
-from experiments import answers, choosers
-from experiments.answers import AnswersConfig
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study
+from experiments.families import enumerated, selection
+from experiments.families.enumerated import AnswersConfig
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study
 
 QUICK = AnswersConfig(
     num_tasks=16_384,
@@ -30,23 +30,23 @@ def predict(config: AnswersConfig) -> Prediction:
     With p the success of one candidate in a context, the oracle's is the average of 1 - (1 - p)^N over contexts, which is less
     than that of the average p.
     """
-    ways = answers.verifiers(config)
+    ways = enumerated.verifiers(config)
 
     def wrong(single, chosen):
-        same, row = chosen.copy(), ways.index(choosers.ORACLE)
-        same[..., row, :] = theory.expected_pass_at_k(single[..., row, :], np.array(answers.numbers(config)))
+        same, row = chosen.copy(), ways.index(selection.ORACLE)
+        same[..., row, :] = theory.answers.expected_pass_at_k(single[..., row, :], np.array(enumerated.numbers(config)))
         return {"with_contexts_equally_hard": same}
 
-    return answers.predict(config, ways, "exact_recovery", wrong)
+    return enumerated.predict(config, ways, "exact_recovery", wrong)
 
 
 def measure(config: AnswersConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate every noise with the same tasks."""
-    return answers.measure(config, seed, engine, answers.verifiers(config), "exact_recovery")
+    return enumerated.measure(config, seed, engine, enumerated.verifiers(config), "exact_recovery")
 
 
 def findings(data: xr.Dataset) -> dict:
-    """What one candidate and the most candidates reach under every verifier."""
+    """Return the errors of one candidate and of the most candidates under every verifier."""
     numbers = data["num_candidates"].to_numpy()
     return {
         f"exact recovery of {numbers[-1]} candidates": [
@@ -66,7 +66,7 @@ def findings(data: xr.Dataset) -> dict:
 
 def draw(data: xr.Dataset) -> Figure:
     """Exact recovery against the number of candidates for every verifier, one panel a label noise."""
-    figure = answers.draw_against_numbers(data, ylabel="exact recovery", yscale="linear", legend="best of $N$ by")
+    figure = enumerated.draw_against_numbers(data, ylabel="exact recovery", yscale="linear", legend="best of $N$ by")
     figure.axes[0].set_ylim(0, 1)
     return figure
 
@@ -78,9 +78,13 @@ STUDY = Study(
         r"$P(\mathrm{exact}) = E_{\mathrm{context}}\,[S_*^N - S_{*+}^N]\,p_*/(S_*-S_{*+}),\quad$"
         r"$S_* = P(\mathrm{score}\geq s(w^*)),\quad \mathrm{oracle}: E\,[1-(1-p_*)^N]$"
     ),
-    presets=answers.presets(QUICK),
+    presets=enumerated.presets(QUICK),
     predict=predict,
     measure=measure,
     draw=draw,
     findings=findings,
+    odd_settings=(
+        {"num_candidates": (1,)},
+        {"label_noise_std": (0.1, 1.0, 10.0), "held_out_examples": (1, 2, 4, 8)},
+    ),
 )

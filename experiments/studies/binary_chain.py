@@ -11,10 +11,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments import binary, extrapolation, figures
-from experiments.binary import BinaryConfig
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study
+from experiments.families import fed_back, infinite_dimension
+from experiments.families.fed_back import BinaryConfig
+from experiments.page import figures
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study
 
 _CHAINS = 4  # of one task, whose errors are averaged
 
@@ -27,10 +28,10 @@ def predict(config: BinaryConfig) -> Prediction:
 
     The response's memory dropped is a wrong prediction.
     """
-    binary.check(config)
-    chain = binary.predicted(config)
+    fed_back.check(config)
+    chain = fed_back.predicted(config)
     shape = (len(config.dim) + 1, *chain.bit_error.shape)
-    forgetful = binary.predicted(config, memory=False)
+    forgetful = fed_back.predicted(config, memory=False)
     shortest = chain.bit_error[:, :1]
     return Prediction(
         terms={
@@ -38,30 +39,30 @@ def predict(config: BinaryConfig) -> Prediction:
             "further_steps": np.broadcast_to(chain.bit_error - shortest, shape),
         },
         model_error=np.broadcast_to(chain.bit_error_std, shape),
-        judged=binary.judged(config.dim, config.num_tasks, chain.bit_error),
+        judged=fed_back.judged(config.dim, config.num_tasks, chain.bit_error),
         wrong={"without_the_response's_memory": np.broadcast_to(forgetful.bit_error, shape)},
     )
 
 
 def measure(config: BinaryConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate every dimension; the error of a task is that of one candidate, averaged over four chains."""
-    return binary.measure(config, seed, engine, _measurement, {})
+    return fed_back.measure(config, seed, engine, _measurement, {})
 
 
 @functools.lru_cache(maxsize=32)
 def _measurement(config: BinaryConfig, dim: int):
-    errors = binary.answers(config, dim, _each, tuple(range(1, _CHAINS + 1)))
+    errors = fed_back.answers(config, dim, _each, tuple(range(1, _CHAINS + 1)))
     return lambda key, **point: jnp.mean(errors(key, **point), axis=1)
 
 
 def _each(key, states, sizes):
-    """Every candidate as an answer of its own."""
+    """Return each candidate as a separate answer."""
     return states
 
 
 def findings(data: xr.Dataset) -> dict:
     """The inverse temperature of least error at the longest chain."""
-    last = data.isel(num_steps=-1).sel(dim=extrapolation.EXTRAPOLATED)
+    last = data.isel(num_steps=-1).sel(dim=infinite_dimension.EXTRAPOLATED)
     return {
         "best inverse_temperature of the longest chain": {
             kind: float(data["inverse_temperature"][int(np.argmin(last[kind].to_numpy()))])
@@ -76,7 +77,7 @@ def draw(data: xr.Dataset) -> Figure:
     dims = np.sort(config["dim"]).astype(float)
     steps, betas = data["num_steps"].to_numpy(), data["inverse_temperature"].to_numpy()
     figure, (left, right) = figures.panels(2, width=7.4, height=3.5)
-    limit = data.sel(dim=extrapolation.EXTRAPOLATED)
+    limit = data.sel(dim=infinite_dimension.EXTRAPOLATED)
     last = data.isel(num_steps=-1)
     for beta, color, marker in figures.ordered(betas):
         figures.curve(left, limit.sel(inverse_temperature=beta), "num_steps", color=color, marker=marker, label=f"{beta:g}")
@@ -116,4 +117,8 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     findings=findings,
+    odd_settings=(
+        {"num_coordinates": 160, "num_steps": (3,)},
+        {"num_coordinates": 160, "inverse_temperature": tuple(np.linspace(0.5, 8, 8))},
+    ),
 )

@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 
 import theory
 import ttc_jax
-from experiments import chains, extrapolation, figures
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study
+from experiments.families import chains, infinite_dimension
+from experiments.page import figures
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study
 from ttc_jax import decoders, training
 from ttc_jax.models import linear_attention
 from ttc_jax.normals import standard_normal
@@ -68,11 +69,12 @@ def errors(config: ChainDepthConfig, ratios: np.ndarray, steps: np.ndarray) -> n
 
 
 def longest_judged(config: ChainDepthConfig) -> np.ndarray:
-    """The depth up to which each number of contexts is judged.
+    """Return the largest judged depth for each number of contexts.
 
     The error of T steps averages T-th powers of the training contexts' inverse Gram matrix, and 2T-th ones of the test
     context's. The least eigenvalue of the one and the largest of the other have relative widths w and v of order d^-2/3 (Tracy
-    and Widom). Where powers have magnified them to order one the averages are no series in 1/d: T (w + 2 v) must be at most 1.
+    and Widom). Powers magnify these errors. Once they are of order one, the averages are no series in 1/d, so that T (w + 2 v)
+    must be at most 1.
     """
     fewer, more = np.sqrt(_ratios(config)), np.sqrt(config.examples_per_coefficient)
     widths = np.cbrt(1 - 1 / fewer) / (fewer - 1) + 2 * np.cbrt(1 + 1 / more) / (more + 1)
@@ -97,7 +99,7 @@ def predict(config: ChainDepthConfig) -> Prediction:
             "few_contexts": np.broadcast_to(error - endless, shape),
         },
         model_error=np.zeros(shape),
-        judged=extrapolation.judged(len(config.dim), steps <= longest[:, None]),
+        judged=infinite_dimension.judged(len(config.dim), steps <= longest[:, None]),
         warnings=(f"contexts_per_coefficient {beyond}: longer chains than in brackets are not judged",) if beyond else (),
     )
 
@@ -108,7 +110,7 @@ def _check(config: ChainDepthConfig) -> None:
             raise ValueError(f"{name} must be an integer of at least {least}, got {getattr(config, name)}")
     if not 0 <= config.label_noise_std < np.inf:
         raise ValueError(f"label_noise_std must be finite and at least 0, got {config.label_noise_std:g}")
-    extrapolation.check_lists(config, _NUM_DIMS)
+    infinite_dimension.check_lists(config, _NUM_DIMS)
     for name in ("dim", "num_steps"):
         if min(getattr(config, name)) < 1:
             raise ValueError(f"{name} must be integers of at least 1, got {min(getattr(config, name))}")
@@ -116,14 +118,16 @@ def _check(config: ChainDepthConfig) -> None:
         raise ValueError(f"num_steps must be integers of at most {_MOST_STEPS}, got {max(config.num_steps)}")
     if not min(config.contexts_per_coefficient) > 1:
         raise ValueError(f"contexts_per_coefficient must be above 1, got {min(config.contexts_per_coefficient):g}")
-    extrapolation.check_whole(config, "examples_per_coefficient")
-    extrapolation.check_whole(config, "contexts_per_coefficient")
+    infinite_dimension.check_whole(config, "examples_per_coefficient")
+    infinite_dimension.check_whole(config, "contexts_per_coefficient")
 
 
 def measure(config: ChainDepthConfig, seed: int, engine: Engine) -> Measurement:
     """Train and test at every dimension; a layer's contexts serve every number of them, and one rollout every depth."""
     swept, reused = {"contexts_per_coefficient": _ratios(config)}, {"num_steps": _steps(config)}
-    return extrapolation.measure_typical(config, seed, engine, _measurement, swept, reused, concentration=1, num_dims=_NUM_DIMS)
+    return infinite_dimension.measure_typical(
+        config, seed, engine, _measurement, swept, reused, concentration=1, num_dims=_NUM_DIMS
+    )
 
 
 @functools.lru_cache(maxsize=32)
@@ -136,7 +140,7 @@ def _measurement(config: ChainDepthConfig, dim: int):
     def log_errors(key, *, contexts_per_coefficient):
         training_key, test_key = jax.random.split(key)
         coefficients, seen = _training_contexts(config, training_key, num_contexts, task_config)
-        # A context of which nothing is seen adds nothing to the fit, so that every number of them has one shape.
+        # An unseen context adds nothing to the fit, so that every number of contexts has the same shape.
         used = jnp.arange(num_contexts) < jnp.round(contexts_per_coefficient * dim)
         decoder = _decoder(config, training.fit_preconditioner(jnp.where(used[:, None], seen, 0), coefficients))
         test = jax.vmap(functools.partial(_log_errors, config, task_config, decoder))
@@ -173,7 +177,7 @@ def _log_errors(config, task_config, decoder, key):
 
 def findings(data: xr.Dataset) -> dict:
     """The depth of least error for each number of contexts, and those that the measurement cannot tell from it."""
-    limit = data.sel(dim=extrapolation.EXTRAPOLATED)
+    limit = data.sel(dim=infinite_dimension.EXTRAPOLATED)
     best = {name: chains.best_length(limit, name) for name in ("predicted", "measured")}
     rows = []
     for ratio in data["contexts_per_coefficient"].to_numpy():
@@ -196,7 +200,7 @@ def draw(data: xr.Dataset) -> Figure:
     config = json.loads(data.attrs["config"])
     ratios, steps = data["contexts_per_coefficient"].to_numpy(), data["num_steps"].to_numpy()
     figure, (left, right) = figures.panels(2, width=7.4, height=3.9)
-    limit = data.sel(dim=extrapolation.EXTRAPOLATED)
+    limit = data.sel(dim=infinite_dimension.EXTRAPOLATED)
     for ratio, color, marker in figures.ordered(ratios):
         one = limit.sel(contexts_per_coefficient=ratio)
         figures.curve(left, one, "num_steps", color=color, marker=marker, label=f"{ratio:g} $d$")
@@ -245,4 +249,9 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     findings=findings,
+    tested={"dim": (60, 120), "contexts_per_coefficient": (3.0,), "num_tasks": 192},
+    odd_settings=(
+        {"num_steps": (3,), "contexts_per_coefficient": (2.0,)},
+        {"contexts_per_coefficient": tuple(np.arange(1.25, 3.25, 0.25)), "dim": (20, 40, 80, 160, 320)},
+    ),
 )

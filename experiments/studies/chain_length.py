@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments import chains, figures
-from experiments.chains import ChainConfig
-from experiments.study import Study
+from experiments.families import chains
+from experiments.families.chains import ChainConfig
+from experiments.page import figures
+from experiments.run.study import Study
 
 QUICK = ChainConfig(
     num_tasks=3072,
@@ -86,4 +87,6 @@ STUDY = Study(
     measure=chains.measure,
     draw=draw,
     findings=findings,
+    tested={"num_tasks": 2048},
+    odd_settings=chains.ODD_SETTINGS,
 )

@@ -21,15 +21,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import theory
-from experiments import chains, figures
-from experiments.chains import ChainConfig
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study
+from experiments.families import chains
+from experiments.families.chains import ChainConfig
+from experiments.page import figures
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study
 
 SETTINGS = chains.AXES[:3]
 FITTED = ("step_size", "signal_var", "label_noise_std", "decoding_noise_std")
 DRAWN = ("decoding_noise_std", "num_steps", "num_candidates")
-_NO_FIT = theory.ChainFit(4, 4, 0.1, 0.0, 0.0, 0.0, np.zeros((4, 4)), 0.0, 0)
+_NO_FIT = theory.planning.ChainFit(4, 4, 0.1, 0.0, 0.0, 0.0, np.zeros((4, 4)), 0.0, 0)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ QUICK = CheapConfig(
 
 
 def predict(config: CheapConfig) -> Prediction:
-    """What theory says of the expensive runs if it is told the settings, which the fit is not; and the check of them all."""
+    """Predict the expensive runs from the true settings, which the fit does not know; check the settings."""
     known = chains.predict(config, drawn=DRAWN)
     for name, least in (("cheap_steps", 0), ("cheap_candidates", 1)):
         values = getattr(config, name)
@@ -69,11 +70,11 @@ def predict(config: CheapConfig) -> Prediction:
 
 
 def _check_told(config: CheapConfig) -> None:
-    """ValueError if the cheap runs could not tell the numbers apart, were they what theory says."""
+    """Raise ValueError if the cheap runs could not identify the parameters even if the theory were exact."""
     points: dict[str, Any] = dict(zip(chains.AXES[3:], _points(config), strict=True))
     settings = {name: getattr(config, name)[0] for name in SETTINGS}
     risks = theory.expected_risk(config.dim, config.num_examples, **settings, **points).total
-    theory.fit_chain(risks, 1e-6 * risks**2, config.dim, config.num_examples, **points)
+    theory.planning.fit_chain(risks, 1e-6 * risks**2, config.dim, config.num_examples, **points)
 
 
 def _points(config: CheapConfig) -> list[np.ndarray]:
@@ -91,7 +92,7 @@ def measure(config: CheapConfig, seed: int, engine: Engine) -> Measurement:
 
 
 def _cheap(config: CheapConfig, key: Array, engine: Engine) -> dict[str, xr.DataArray]:
-    """Mean risks of the P cheap runs and their covariance, beside their lengths and numbers of candidates."""
+    """Return mean risks of the P cheap runs, their covariance, their lengths and their numbers of candidates."""
     lengths, numbers = tuple(sorted(config.cheap_steps)), tuple(sorted(config.cheap_candidates))
     everyone = np.arange(len(lengths) * len(numbers) + 1)
     moments = engine.sweep(
@@ -128,7 +129,7 @@ def _moments(
 
 
 def predict_from(config: CheapConfig, measurement: Measurement) -> tuple[Prediction, dict[str, np.ndarray | xr.DataArray]]:
-    """What the cheap runs predict of the expensive ones, and the numbers that were fitted."""
+    """Predict the expensive runs from the cheap ones; return the fitted parameters too."""
     dim, num_examples = config.dim, config.num_examples
     cheap = {name: np.asarray(values) for name, values in measurement.details.items()}
     points: dict[str, Any] = {"num_steps": cheap["cheap_steps"], "num_candidates": cheap["cheap_candidates"]}
@@ -140,10 +141,10 @@ def predict_from(config: CheapConfig, measurement: Measurement) -> tuple[Predict
     for place in np.ndindex(shape):
         holds = known.judged[place].all()  # or contexts that diverge rule the mean, and nothing is fitted
         spread = cheap["cheap_covariance"][place]
-        fit = theory.fit_chain(mean[place], spread, dim, num_examples, **points) if holds else _NO_FIT
-        further = theory.extrapolated_risk(fit, **wanted)
+        fit = theory.planning.fit_chain(mean[place], spread, dim, num_examples, **points) if holds else _NO_FIT
+        further = theory.planning.extrapolated_risk(fit, **wanted)
         fitted = {name: getattr(fit, name) for name in FITTED}
-        neglected = theory.expected_risk_next_order(dim, num_examples, **wanted, **fitted)
+        neglected = theory.chains.expected_risk_next_order(dim, num_examples, **wanted, **fitted)
         error = np.hypot(further.standard_error, np.sum(np.abs(neglected), axis=0))
         power = _power_law(mean[place], points, wanted)
         row = further.risk, error, further.low, further.high, [*fitted.values()], _errors(fit), fit.misfit, power
@@ -151,7 +152,7 @@ def predict_from(config: CheapConfig, measurement: Measurement) -> tuple[Predict
             values.append(np.where(holds, value, np.nan))
     arrays = {name: np.reshape(values, (*shape, *np.shape(values)[1:])) for name, values in found.items()}
     prediction = Prediction(
-        terms=dict(zip(theory.RiskTerms._fields, np.moveaxis(arrays["terms"], len(shape), 0), strict=True)),
+        terms=dict(zip(theory.results.RiskTerms._fields, np.moveaxis(arrays["terms"], len(shape), 0), strict=True)),
         model_error=arrays["error"],
         judged=known.judged,
         warnings=known.warnings,
@@ -172,7 +173,7 @@ def predict_from(config: CheapConfig, measurement: Measurement) -> tuple[Predict
     return prediction, details
 
 
-def _errors(fit: theory.ChainFit) -> list[float]:
+def _errors(fit: theory.planning.ChainFit) -> list[float]:
     """Standard errors of the fitted numbers; a standard deviation's from that of its square."""
     step_size, signal_var, *of_squares = np.sqrt(np.diag(fit.covariance)).tolist()
     values = fit.label_noise_std, fit.decoding_noise_std
@@ -181,7 +182,7 @@ def _errors(fit: theory.ChainFit) -> list[float]:
 
 
 def _power_law(mean: np.ndarray, points: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> np.ndarray:
-    """What powers of T and N, fitted to the same risks, would predict."""
+    """Predict by powers of T and N fitted to the same risks."""
 
     def logarithms(grid: dict[str, np.ndarray]) -> np.ndarray:
         return np.stack([np.ones(np.shape(grid["num_steps"])), np.log1p(grid["num_steps"]), np.log(grid["num_candidates"])], -1)
@@ -191,7 +192,7 @@ def _power_law(mean: np.ndarray, points: dict[str, np.ndarray], wanted: dict[str
 
 
 def findings(data: xr.Dataset) -> dict:
-    """What was fitted beside what is true; the best lengths; and what the cheap runs cost of the expensive ones."""
+    """Return fitted and true parameters, the best lengths, and the cost of the cheap runs relative to the expensive ones."""
     config = json.loads(data.attrs["config"])
     fits, lengths = [], []
     for place in np.ndindex(*(data.sizes[name] for name in SETTINGS)):
@@ -239,7 +240,7 @@ _CHEAP: dict[str, Any] = {"marker": "x", "markersize": 5, "color": "black"}
 
 
 def _draw_risks(panel: Axes, data: xr.Dataset) -> None:
-    """One noise: what was fitted, what that predicts, and what was measured."""
+    """Draw one noise: fitted points, prediction and measurement."""
     config = json.loads(data.attrs["config"])
     lengths = np.unique(np.geomspace(1, max(data["num_steps"].max(), data["cheap_steps"].max()), 60).astype(int))
     fitted = dict(zip(FITTED, data["fitted"].to_numpy(), strict=True))
@@ -288,4 +289,6 @@ STUDY = Study(
     draw=draw,
     findings=findings,
     predict_from=predict_from,
+    tested={"decoding_noise_std": (0.05,), "num_steps": (6, 12, 32), "num_candidates": (1, 16)},
+    odd_settings=({"decoding_noise_std": tuple(np.linspace(0.01, 0.3, 8)), "num_steps": (3,)},),
 )

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 
 import theory
 import ttc_jax
-from experiments import chains, choosers, figures
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study
+from experiments.families import chains, selection
+from experiments.page import figures
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study
 
 LEVEL = 1e-4
 """Accepted probability that a context diverges, on the scale of a formula that overestimates it."""
@@ -61,8 +62,8 @@ def _spectra(config: CovarianceConfig) -> list[ttc_jax.PowerLaw]:
 
 @functools.lru_cache(maxsize=4)
 def predict(config: CovarianceConfig) -> Prediction:
-    """Leading order and first correction, with the square of their ratio as the relative size of what is left."""
-    choosers.check(config)
+    """Leading order and first correction, with the square of their ratio as the relative size of the neglected orders."""
+    selection.check(config)
     sizes, steps = np.sort(config.num_examples), np.sort(config.num_steps)
     chain: dict[str, Any] = {
         "num_steps": steps,
@@ -79,9 +80,9 @@ def predict(config: CovarianceConfig) -> Prediction:
         for size in sizes:
             eigenvalues = spectrum.eigenvalues(config.dim)
             leading = theory.expected_risk_covariance(eigenvalues, size, **chain)
-            further = theory.expected_risk_covariance_next_order(eigenvalues, size, **chain)
+            further = theory.chains.expected_risk_covariance_next_order(eigenvalues, size, **chain)
             left = sum(_neglected(term, term_1) for term, term_1 in zip(leading, further, strict=True))
-            probability = float(theory.divergence_probability_covariance(eigenvalues, size, config.step_size))
+            probability = float(theory.chains.divergence_probability_covariance(eigenvalues, size, config.step_size))
             if probability > LEVEL:
                 unsafe.append(f"exponent {spectrum.exponent:g}, num_examples {size} ({probability:.2g})")
             rows[-1].append((*(np.array(leading) + np.array(further)), left, np.full(steps.shape, probability <= LEVEL)))
@@ -109,7 +110,7 @@ def measure(config: CovarianceConfig, seed: int, engine: Engine) -> Measurement:
         result = engine.sweep(
             jax.random.key(seed),
             _measurement(config.dim, int(size), config.prior_exponent, steps, config.num_candidates),
-            {"exponent": exponents, **{name: [getattr(config, name)] for name in choosers.SWEPT}},
+            {"exponent": exponents, **{name: [getattr(config, name)] for name in selection.SWEPT}},
             reused_axes={"num_steps": steps},
             num_tasks=config.num_tasks,
         )
@@ -191,4 +192,8 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     findings=findings,
+    odd_settings=(
+        {"exponent": (1.0,), "num_examples": (24,)},
+        {"exponent": tuple(np.linspace(0.5, 2, 8)), "num_steps": (1, 2)},
+    ),
 )

@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 
 import theory
 import ttc_jax
-from experiments import binary, figures, trained
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study, countable
-from experiments.trained import TransformerConfig
+from experiments.families import fed_back, trained
+from experiments.families.trained import TransformerConfig
+from experiments.page import figures
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study, countable
 from ttc_jax import aggregation, training
 from ttc_jax.models.gpt import GPTConfig
 
@@ -57,9 +58,9 @@ def training_config(config: LearnedBinaryConfig) -> training.TrainingConfig:
 
 
 @functools.lru_cache(maxsize=4)
-def limits(config: LearnedBinaryConfig) -> theory.BinaryBayesEstimate:
+def limits(config: LearnedBinaryConfig) -> theory.bayes.BinaryBayesEstimate:
     """The Bayes limits at each noise, and votes of posterior samples."""
-    return theory.expected_binary_bayes(
+    return theory.bayes.expected_binary_bayes(
         config.dim,
         config.num_examples,
         label_noise_std=np.sort(config.label_noise_std),
@@ -69,9 +70,9 @@ def limits(config: LearnedBinaryConfig) -> theory.BinaryBayesEstimate:
 
 
 def predict(config: LearnedBinaryConfig) -> Prediction:
-    """The Bayes limit of the bit error, and votes of samples of the exact posterior beside it."""
+    """Return the Bayes limit of the bit error, and the error of votes of exact posterior samples."""
     trained.check(config, {"label_noise_std": 0.0, "num_candidates": 1})
-    binary.check_odd(config.num_candidates)
+    fed_back.check_odd(config.num_candidates)
     training_config(config)
     found = limits(config)
     shape = found.vote_error.mean.shape
@@ -169,7 +170,7 @@ def _well_met(one: xr.Dataset, config: dict[str, Any]) -> np.ndarray:
 
 
 def findings(data: xr.Dataset) -> dict:
-    """Of each model: the most votes beside the limit, the cross-entropy beside its own, and the calibration error."""
+    """Return for each model the error of the most votes, the cross-entropy, their limits, and the calibration error."""
     config = json.loads(data.attrs["config"])
     rows = []
     for noise in data["label_noise_std"].to_numpy():
@@ -245,4 +246,9 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     findings=findings,
+    tested={"training_steps": 500, "label_noise_std": (3.0,), "num_candidates": (1, 9)},
+    odd_settings=(
+        {"label_noise_std": (1.0,), "num_candidates": (1,)},
+        {"label_noise_std": (0.5, 1.0, 2.0, 4.0, 8.0), "num_candidates": (1, 3, 5, 7, 9, 11, 13, 33, 101)},
+    ),
 )

@@ -15,10 +15,11 @@ from matplotlib.figure import Figure
 
 import theory
 import ttc_jax
-from experiments import figures, trained
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study
-from experiments.trained import TransformerConfig
+from experiments.families import trained
+from experiments.families.trained import TransformerConfig
+from experiments.page import figures
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study
 from ttc_jax import training
 from ttc_jax.models.gpt import GPTConfig
 
@@ -52,7 +53,7 @@ AXES = ("decoding_noise_std", "num_steps", "num_candidates")
 
 
 def model(config: LearnedChainConfig, num_steps: int) -> GPTConfig:
-    """The transformer, with room for as many thoughts, of which its weights know nothing."""
+    """Return the transformer with room for this number of thoughts; its weights do not depend on it."""
     return trained.transformer(config, config.dim, config.num_examples + num_steps)
 
 
@@ -70,13 +71,13 @@ def _axes(config: LearnedChainConfig) -> dict[str, np.ndarray]:
 
 @functools.lru_cache(maxsize=4)
 def predict(config: LearnedChainConfig) -> Prediction:
-    """The risk of Bayes-optimal ridge regression, which no estimate passes, and the teacher's beside it."""
+    """Return the risk of Bayes-optimal ridge regression, a lower bound, and the teacher's risk."""
     trained.check(config, {"decoding_noise_std": 0.0, "num_steps": 0, "num_candidates": 1})
     training_config(config)
     axes = _axes(config)
     noise, steps, number = np.meshgrid(*axes.values(), indexing="ij", sparse=True)
     sizes = config.dim, config.num_examples
-    limit = theory.expected_ridge_risk(*sizes, label_noise_std=config.label_noise_std)
+    limit = theory.bayes.expected_ridge_risk(*sizes, label_noise_std=config.label_noise_std)
     teacher = theory.expected_risk(
         *sizes,
         num_steps=steps,
@@ -202,4 +203,9 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     findings=findings,
+    tested={"training_steps": 500, "num_steps": (1, 6), "num_candidates": (1, 4)},
+    odd_settings=(
+        {"decoding_noise_std": (0.1,), "num_steps": (3,), "num_candidates": (1,)},
+        {"decoding_noise_std": (0.0, 0.1, 0.2), "num_steps": tuple(range(20)), "num_candidates": (1, 2, 4, 8, 16)},
+    ),
 )

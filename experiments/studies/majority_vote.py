@@ -12,10 +12,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import theory
-from experiments import binary, extrapolation, figures
-from experiments.binary import BinaryConfig
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study
+from experiments.families import fed_back, infinite_dimension
+from experiments.families.fed_back import BinaryConfig
+from experiments.page import figures
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study
 from ttc_jax import aggregation
 
 QUICK = BinaryConfig(
@@ -38,16 +39,16 @@ def _numbers(config: BinaryConfig) -> tuple[int, ...]:
 @functools.lru_cache(maxsize=4)
 def predict(config: BinaryConfig) -> Prediction:
     """The error of one candidate, and what the vote takes away; as a wrong one, candidates that err independently."""
-    binary.check(config)
+    fed_back.check(config)
     numbers = _numbers(config)
-    binary.check_odd(numbers)
-    chain = binary.predicted(config, (1, *numbers))
+    fed_back.check_odd(numbers)
+    chain = fed_back.predicted(config, (1, *numbers))
     shape = (len(config.dim) + 1, *chain.vote_error[..., 1:].shape)
     single, votes = chain.vote_error[..., :1], chain.vote_error[..., 1:]
     return Prediction(
         terms={"one_candidate": np.broadcast_to(single, shape), "vote": np.broadcast_to(votes - single, shape)},
         model_error=np.broadcast_to(chain.vote_error_std[..., 1:], shape),
-        judged=binary.judged(config.dim, config.num_tasks, votes),
+        judged=fed_back.judged(config.dim, config.num_tasks, votes),
         wrong={
             "with_independent_candidates": np.broadcast_to(theory.majority_accuracy(single, np.array(numbers)), shape),
         },
@@ -56,11 +57,11 @@ def predict(config: BinaryConfig) -> Prediction:
 
 def measure(config: BinaryConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate every dimension; one rollout serves all numbers of candidates."""
-    return binary.measure(config, seed, engine, _measurement, {"num_candidates": np.array(_numbers(config))})
+    return fed_back.measure(config, seed, engine, _measurement, {"num_candidates": np.array(_numbers(config))})
 
 
 def _measurement(config: BinaryConfig, dim: int):
-    return binary.answers(config, dim, _vote, _numbers(config))
+    return fed_back.answers(config, dim, _vote, _numbers(config))
 
 
 def _vote(key, states, sizes):
@@ -79,7 +80,7 @@ def limit(data: xr.Dataset) -> float | None:
 
 
 def floor(one: xr.Dataset) -> float | None:
-    """What a vote is predicted to tend to, but for 1 / N^2: where the context misleads most candidates; None of one N."""
+    """Return the predicted limit of a vote up to 1 / N^2: the contexts that mislead most candidates; None for a single N."""
     numbers, errors = one["num_candidates"].to_numpy().astype(float), one["predicted"].to_numpy()
     if numbers.size < 2:
         return None
@@ -88,7 +89,7 @@ def floor(one: xr.Dataset) -> float | None:
 
 def findings(data: xr.Dataset) -> dict:
     """The limit, and what votes of the longest chain reach: the largest, and any."""
-    last = data.sel(dim=extrapolation.EXTRAPOLATED).isel(num_steps=-1, inverse_temperature=0)
+    last = data.sel(dim=infinite_dimension.EXTRAPOLATED).isel(num_steps=-1, inverse_temperature=0)
     return {
         "Bayes limit": limit(data),
         "largest vote": {kind: float(last[kind][-1]) for kind in ("measured", "predicted")},
@@ -99,7 +100,7 @@ def findings(data: xr.Dataset) -> dict:
 def draw(data: xr.Dataset) -> Figure:
     """Error of the vote against the number of candidates at each chain length, one panel a temperature."""
     config = json.loads(data.attrs["config"])
-    data = data.sel(dim=extrapolation.EXTRAPOLATED)
+    data = data.sel(dim=infinite_dimension.EXTRAPOLATED)
     betas, numbers = data["inverse_temperature"].to_numpy(), data["num_candidates"].to_numpy()
     figure, axes = figures.panels(len(betas), width=max(5.6, 3.2 * len(betas)), height=3.6, sharey=True)
     bayes = limit(data)
@@ -144,4 +145,8 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     findings=findings,
+    odd_settings=(
+        {"num_coordinates": 160, "num_steps": (3,)},
+        {"num_coordinates": 160, "inverse_temperature": (0.5, 1.0, 4.0)},
+    ),
 )

@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 
 import theory
 import ttc_jax
-from experiments import figures, trained
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study
-from experiments.trained import TransformerConfig
+from experiments.families import trained
+from experiments.families.trained import TransformerConfig
+from experiments.page import figures
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study
 from ttc_jax import training
 from ttc_jax.models.gpt import GPTConfig
 
@@ -55,11 +56,11 @@ def _noises(config: NoiseEnsembleConfig) -> np.ndarray:
 
 @functools.lru_cache(maxsize=4)
 def predict(config: NoiseEnsembleConfig) -> Prediction:
-    """The risk of Bayes-optimal ridge regression at each noise, and that of the best linear attention beside it."""
+    """Return the risks of Bayes-optimal ridge regression and of the best linear attention at each noise."""
     trained.check(config, {"label_noise_std": 0.0})
     training_config(config)
     noises, sizes = _noises(config), (config.dim, config.num_examples)
-    limit = theory.expected_ridge_risk(*sizes, label_noise_std=noises, num_contexts=65_536)
+    limit = theory.bayes.expected_ridge_risk(*sizes, label_noise_std=noises, num_contexts=65_536)
     linear = theory.pretrained_attention_risk(np.ones(config.dim), config.num_examples, label_noise_std=noises)
     return Prediction(
         terms={"limit": limit.mean},
@@ -167,4 +168,9 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     findings=findings,
+    tested={"training_steps": 500, "label_noise_std": (1.0, 2.0)},
+    odd_settings=(
+        {"label_noise_std": (1.0,)},
+        {"label_noise_std": tuple(np.linspace(0.2, 4.0, 12))},
+    ),
 )

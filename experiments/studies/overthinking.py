@@ -9,10 +9,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments import chains, figures
-from experiments.chains import ChainConfig
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study
+from experiments.families import chains
+from experiments.families.chains import ChainConfig
+from experiments.page import figures
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study
 
 
 @dataclass(frozen=True)
@@ -146,4 +147,8 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     findings=findings,
+    odd_settings=(
+        {"num_examples": (40,)},
+        {"label_noise_std": (0.5,), "num_candidates": (1, 2, 4, 8)},
+    ),
 )

@@ -14,9 +14,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import theory
-from experiments import extrapolation, figures
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study
+from experiments.families import infinite_dimension
+from experiments.page import figures
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study
 from ttc_jax import training
 from ttc_jax.normals import standard_normal
 
@@ -87,7 +88,7 @@ def predict(config: PretrainingSizeConfig) -> Prediction:
             "few_tasks": np.broadcast_to(risk - fresh, shape),
         },
         model_error=np.zeros(shape),
-        judged=extrapolation.judged(len(config.dim), np.broadcast_to(holds, risk.shape)),
+        judged=infinite_dimension.judged(len(config.dim), np.broadcast_to(holds, risk.shape)),
         warnings=(f"prompts_per_weight {near}: within 1/{smallest} of 1, the peak; not judged",) if near else (),
         wrong={"with_endless_prompts": np.broadcast_to(risks(config, diversities, ENDLESS), shape)},
     )
@@ -101,10 +102,10 @@ def _check(config: PretrainingSizeConfig) -> None:
         raise ValueError(f"label_noise_std must be finite and at least 0, got {config.label_noise_std:g}")
     if min(config.dim, default=1) < 1:
         raise ValueError(f"dim must be integers of at least 1, got {min(config.dim)}")
-    extrapolation.check_lists(config, least_dims=_NUM_DIMS)
-    extrapolation.check_whole(config, "examples_per_coefficient")
-    extrapolation.check_whole(config, "tasks_per_coefficient")
-    extrapolation.check_whole(config, "prompts_per_weight", power=2)
+    infinite_dimension.check_lists(config, least_dims=_NUM_DIMS)
+    infinite_dimension.check_whole(config, "examples_per_coefficient")
+    infinite_dimension.check_whole(config, "tasks_per_coefficient")
+    infinite_dimension.check_whole(config, "prompts_per_weight", power=2)
     if 1 in config.prompts_per_weight:
         raise ValueError("prompts_per_weight must not be 1, where the error is infinite, got 1")
 
@@ -113,7 +114,9 @@ def measure(config: PretrainingSizeConfig, seed: int, engine: Engine) -> Measure
     """Train and test at every dimension; a run's prompts serve every number of them, with its tasks chosen anew."""
     names = [*(f"{ratio:g} d" for ratio in _diversities(config)[:-1]), FRESH]
     reused = {"training_tasks": np.array(names), "prompts_per_weight": _ratios(config)}
-    return extrapolation.measure_typical(config, seed, engine, _measurement, {}, reused, concentration=2, num_dims=_NUM_DIMS)
+    return infinite_dimension.measure_typical(
+        config, seed, engine, _measurement, {}, reused, concentration=2, num_dims=_NUM_DIMS
+    )
 
 
 @functools.lru_cache(maxsize=32)
@@ -153,8 +156,8 @@ def _measurement(config: PretrainingSizeConfig, dim: int):
 
 
 def findings(data: xr.Dataset) -> dict:
-    """Where the risk is highest, and what it is after the most prompts, for each number of tasks."""
-    limit = data.sel(dim=extrapolation.EXTRAPOLATED)
+    """Return the peak of the risk and the risk after the most prompts, for each number of tasks."""
+    limit = data.sel(dim=infinite_dimension.EXTRAPOLATED)
     kinds = ("measured", "predicted")
     return {
         "by training tasks": {
@@ -183,7 +186,7 @@ def draw(data: xr.Dataset) -> Figure:
             for side in sides:
                 panel.plot(side, risks(config, np.array([diversity]), side)[0], color=color)
         left.plot([], [], color=color, marker=marker, label=str(name).replace(" d", " $d$"))
-        one = data.sel(dim=extrapolation.EXTRAPOLATED, training_tasks=name)
+        one = data.sel(dim=infinite_dimension.EXTRAPOLATED, training_tasks=name)
         figures.points(left, ratios, one, color=color, marker=marker)
     for dim, color, marker in figures.ordered(data["dim"].to_numpy()[:-1]):
         figures.points(right, ratios, data.sel(dim=dim, training_tasks=FRESH), color=color, marker=marker)
@@ -219,4 +222,9 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     findings=findings,
+    tested={"num_tasks": 48, "prompts_per_weight": (0.25, 4.0), "tasks_per_coefficient": (0.5,)},
+    odd_settings=(
+        {"prompts_per_weight": (0.5,), "tasks_per_coefficient": (1.0,)},
+        {"prompts_per_weight": (0.9375, 1.0625), "tasks_per_coefficient": (0.25, 0.5, 1.0, 2.0), "dim": (8, 16, 24, 32, 64)},
+    ),
 )

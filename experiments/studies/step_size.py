@@ -9,9 +9,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import theory
-from experiments import chains, figures
-from experiments.chains import ChainConfig
-from experiments.study import Study
+from experiments.families import chains
+from experiments.families.chains import ChainConfig
+from experiments.page import figures
+from experiments.run.study import Study
 
 QUICK = ChainConfig(
     num_tasks=4096,
@@ -83,4 +84,5 @@ STUDY = Study(
     measure=chains.measure,
     draw=draw,
     findings=findings,
+    odd_settings=chains.ODD_SETTINGS,
 )

@@ -8,16 +8,17 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments import answers, figures
-from experiments.answers import AnswersConfig
-from experiments.study import Prediction, Study
+from experiments.families import enumerated
+from experiments.families.enumerated import AnswersConfig
+from experiments.page import figures
+from experiments.run.study import Prediction, Study
 
 QUICK = AnswersConfig(num_tasks=16_384, inverse_temperature=(0.5, 1.0, 2.0, 4.0, 8.0, 16.0))
 
 
 def predict(config: AnswersConfig) -> Prediction:
     """The bit error of one candidate, and what votes and choices among many change."""
-    return answers.predict_bit_error(config, temperatures_drawn=True)
+    return enumerated.predict_bit_error(config, temperatures_drawn=True)
 
 
 def curves(data: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
@@ -68,7 +69,7 @@ def draw(data: xr.Dataset) -> Figure:
         figures.number_ticks(panel, betas)
         figures.plain_log_ticks(panel)
     axes[0].set_ylabel("bit error")
-    figures.state(figure, answers.setting(config))
+    figures.state(figure, enumerated.setting(config))
     marks = {f"best, {kind}": {**mark, "markersize": 6} for kind, mark in figures.BEST_MARKS.items()}
     figures.key(figure, axes[0], f"one candidate, or one answer of {int(data['num_candidates'].max())} by", marks=marks)
     return figure
@@ -81,9 +82,13 @@ STUDY = Study(
         r"$P(w_{t+1}=v\,|\,w_t) = \prod_i p_\beta(v_i u_i),\quad u = w_t + \frac{\eta}{n}X^\top(y - X w_t),\quad$"
         r"$E\,\mathrm{err} = E_{\mathrm{context}}\sum_v P(v\ \mathrm{chosen\ of}\ N)\,\mathrm{err}(v)$"
     ),
-    presets=answers.presets(QUICK),
+    presets=enumerated.presets(QUICK),
     predict=predict,
-    measure=answers.measure_bit_error,
+    measure=enumerated.measure_bit_error,
     draw=draw,
     findings=findings,
+    odd_settings=(
+        {"num_candidates": (5,)},
+        {"label_noise_std": (0.5, 1.0), "inverse_temperature": tuple(range(1, 13))},
+    ),
 )

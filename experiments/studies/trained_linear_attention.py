@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 
 import theory
 import ttc_jax
-from experiments import figures, trained
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study
+from experiments.families import trained
+from experiments.page import figures
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study
 from ttc_jax import training
 from ttc_jax.models import linear_attention
 from ttc_jax.models.linear_attention import LinearAttentionConfig
@@ -63,7 +64,7 @@ def training_config(config: TrainedLinearAttentionConfig) -> training.TrainingCo
 
 
 def quantities(config: TrainedLinearAttentionConfig) -> list[str]:
-    """What is measured on each model: the entries of its matrix, and its risks."""
+    """Names of the measured quantities of each model: entries of its matrix, and risks."""
     places = np.ndindex(len(config.eigenvalues), len(config.eigenvalues))
     entries = [f"P[{row + 1},{column + 1}]" for row, column in places]
     return entries + [f"risk, {test}, m = {length}" for test in (OWN, SHIFTED) for length in np.sort(config.test_examples)]
@@ -90,7 +91,7 @@ def predict(config: TrainedLinearAttentionConfig) -> Prediction:
 def _predicted(config: TrainedLinearAttentionConfig, num_examples: int, lengths: np.ndarray, noise: float) -> np.ndarray:
     """Every quantity in order."""
     spectrum = np.array(config.eigenvalues)
-    matrix = np.diag(theory.trained_attention(spectrum, num_examples, label_noise_std=noise))
+    matrix = np.diag(theory.pretraining.trained_attention(spectrum, num_examples, label_noise_std=noise))
     risks = [
         theory.pretrained_attention_risk(
             spectrum, num_examples, label_noise_std=noise, test_eigenvalues=test, test_examples=lengths
@@ -101,7 +102,7 @@ def _predicted(config: TrainedLinearAttentionConfig, num_examples: int, lengths:
 
 
 def measure(config: TrainedLinearAttentionConfig, seed: int, engine: Engine) -> Measurement:
-    """Train every model from its own seed, read its matrix and measure its risk on tasks of its own."""
+    """Train each model from a separate seed, read its matrix and measure its risk on separate tasks."""
     noises = np.full(config.num_models, config.label_noise_std)
     params = trained.weights(seed, training_config(config), noises, engine)
     keys = jax.random.split(trained.measurement_key(seed), config.num_models)
@@ -201,4 +202,9 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     findings=findings,
+    tested={"training_steps": 800, "num_models": 32},
+    odd_settings=(
+        {"eigenvalues": (1.0,), "test_examples": (4,)},
+        {"eigenvalues": (2.0, 1.0, 1.0, 0.5, 0.1), "test_examples": (1, 2, 4, 8, 16, 32, 64, 128, 256)},
+    ),
 )

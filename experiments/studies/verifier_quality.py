@@ -11,10 +11,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments import choosers, figures
-from experiments.choosers import Chooser, Setting
-from experiments.engine import Engine
-from experiments.study import Measurement, Prediction, Study
+from experiments.families import selection
+from experiments.families.selection import Chooser, Setting
+from experiments.page import figures
+from experiments.run.engine import Engine
+from experiments.run.study import Measurement, Prediction, Study
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ DRAWN = (2, 16, 128)
 
 def chosen_by(config: VerifierQualityConfig) -> tuple[Chooser, ...]:
     """The verifiers: the oracle with more and more noise, held-out losses on more and more examples, the context's own loss."""
-    noisy = [choosers.noisy_oracle(noise_std) for noise_std in sorted(config.verifier_noise_std)]
-    return (*noisy, *map(choosers.held_out, sorted(config.held_out_examples)), choosers.CONTEXT_LOSS)
+    noisy = [selection.noisy_oracle(noise_std) for noise_std in sorted(config.verifier_noise_std)]
+    return (*noisy, *map(selection.held_out, sorted(config.held_out_examples)), selection.CONTEXT_LOSS)
 
 
 def _settings(config: VerifierQualityConfig) -> list[Setting]:
@@ -67,9 +68,9 @@ def _settings(config: VerifierQualityConfig) -> list[Setting]:
 @functools.lru_cache(maxsize=4)
 def predict(config: VerifierQualityConfig) -> Prediction:
     """The risk of one candidate, and what choosing among N changes; without the verifier's noise as a wrong formula."""
-    choosers.check(config)
+    selection.check(config)
     numbers, ways, settings = tuple(sorted(config.num_candidates)), chosen_by(config), _settings(config)
-    choosers.check_stable(settings[0])
+    selection.check_stable(settings[0])
 
     def wrong(risk):
         if len(config.verifier_noise_std) == 1:
@@ -79,14 +80,14 @@ def predict(config: VerifierQualityConfig) -> Prediction:
         return {"without_the_verifier's_noise": without_noise}
 
     drawn = {"num_contexts": config.num_contexts, "seed": config.context_seed}
-    return choosers.predict_all(settings, ways, numbers, wrong, **drawn)
+    return selection.predict_all(settings, ways, numbers, wrong, **drawn)
 
 
 def measure(config: VerifierQualityConfig, seed: int, engine: Engine) -> Measurement:
     """Simulate the chains once for each label noise."""
     axis, numbers = {"label_noise_std": np.array(sorted(config.label_noise_std))}, tuple(sorted(config.num_candidates))
     asked = _settings(config), chosen_by(config), numbers
-    return choosers.measure_all(seed, axis, *asked, engine, num_tasks=config.num_tasks)
+    return selection.measure_all(seed, axis, *asked, engine, num_tasks=config.num_tasks)
 
 
 def findings(data: xr.Dataset) -> dict:
@@ -122,8 +123,8 @@ def draw(data: xr.Dataset) -> Figure:
     figure, axes = figures.panels(3, width=8.2, height=3.7, sharey=True)
 
     groups = (
-        (axes[0], [choosers.noisy_oracle(noise).name for noise in noises], noises, "noise of the oracle's score $\\nu$"),
-        (axes[1], [choosers.held_out(size).name for size in sizes], sizes, "held-out examples $m$"),
+        (axes[0], [selection.noisy_oracle(noise).name for noise in noises], noises, "noise of the oracle's score $\\nu$"),
+        (axes[1], [selection.held_out(size).name for size in sizes], sizes, "held-out examples $m$"),
     )
     for panel, names, values, label in groups:
         one = shown.isel(label_noise_std=0).sel(chooser=names).assign_coords(chooser=values)
@@ -136,8 +137,8 @@ def draw(data: xr.Dataset) -> Figure:
     axes[1].set_xscale("log")
     figures.number_ticks(axes[1], np.array(sizes))
 
-    smallest = choosers.held_out(sizes[0]).name
-    for name, style in ((choosers.CONTEXT_LOSS.name, "o"), (smallest, "s")):
+    smallest = selection.held_out(sizes[0]).name
+    for name, style in ((selection.CONTEXT_LOSS.name, "o"), (smallest, "s")):
         for noise, color in zip(labels, itertools.cycle(figures.KIND_COLORS), strict=False):
             one = shown.sel(chooser=name, label_noise_std=noise)
             figures.curve(axes[2], one, "num_candidates", color=color, marker=style, label=f"{name}, $\\sigma$ = {noise:g}")
@@ -177,4 +178,9 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     findings=findings,
+    tested={"label_noise_std": (2.0,), "held_out_examples": (2, 20)},
+    odd_settings=(
+        {"label_noise_std": (1.0,), "num_candidates": (1, 2), "num_contexts": 8},
+        {"verifier_noise_std": (0.0,), "held_out_examples": (3,), "num_contexts": 8},
+    ),
 )

@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments import answers, choosers
-from experiments.answers import AnswersConfig
-from experiments.study import Study
+from experiments.families import enumerated, selection
+from experiments.families.enumerated import AnswersConfig
+from experiments.run.study import Study
 
 QUICK = AnswersConfig(
     num_tasks=16_384,
@@ -20,7 +20,7 @@ QUICK = AnswersConfig(
 
 def vote_wins(one: xr.Dataset, verifier: str, kind: str) -> list[int]:
     """The numbers of candidates at which the vote errs less than the verifier's choice, by more than two standard errors."""
-    vote, choice = (one.sel(chooser=name) for name in (answers.MAJORITY.name, verifier))
+    vote, choice = (one.sel(chooser=name) for name in (enumerated.MAJORITY.name, verifier))
     error = {"measured": "standard_error", "predicted": "model_error"}[kind]
     # Both see the same tasks, which makes this wider than the error of their difference.
     margin = 2 * np.hypot(vote[error], choice[error])
@@ -41,7 +41,7 @@ def findings(data: xr.Dataset) -> dict:
             }
             for noise in data["label_noise_std"].to_numpy()
             for verifier in data["chooser"].to_numpy()
-            if verifier not in (answers.MAJORITY.name, choosers.ORACLE.name)
+            if verifier not in (enumerated.MAJORITY.name, selection.ORACLE.name)
         ]
     }
 
@@ -49,7 +49,7 @@ def findings(data: xr.Dataset) -> dict:
 def draw(data: xr.Dataset) -> Figure:
     """Bit error against the number of candidates for the vote and every verifier, one panel a label noise."""
     legend = "one answer of $N$ candidates by"
-    return answers.draw_against_numbers(data, ylabel="bit error", yscale="log", legend=legend)
+    return enumerated.draw_against_numbers(data, ylabel="bit error", yscale="log", legend=legend)
 
 
 STUDY = Study(
@@ -59,9 +59,13 @@ STUDY = Study(
         r"$\mathrm{vote}: E_{\mathrm{context}}\,\frac{1}{d}\sum_i P(\mathrm{Bin}(N, p_i) > N/2),\quad$"
         r"$\mathrm{choice}: E_{\mathrm{context}}\sum_v \mathrm{err}(v)\,P(v\ \mathrm{has\ the\ best\ score\ of}\ N)$"
     ),
-    presets=answers.presets(QUICK),
-    predict=answers.predict_bit_error,
-    measure=answers.measure_bit_error,
+    presets=enumerated.presets(QUICK),
+    predict=enumerated.predict_bit_error,
+    measure=enumerated.measure_bit_error,
     draw=draw,
     findings=findings,
+    odd_settings=(
+        {"num_candidates": (3,)},
+        {"label_noise_std": (0.5,), "held_out_examples": (1, 2, 4, 8)},
+    ),
 )

@@ -56,10 +56,12 @@ class PassCell(NamedTuple):
         """Return the exact pass@k."""
         return self.law.pass_at_k(self.k)
 
-    def interval(self, rng: np.random.Generator, num_resamples: int | None = None) -> theory.Interval:
+    def interval(self, rng: np.random.Generator, num_resamples: int | None = None) -> theory.results.Interval:
         """Draw problems and return their interval."""
         correct = rng.binomial(self.num_samples, self.law.drawn(rng, self.num_problems))
-        return theory.pass_at_k_interval(correct, self.num_samples, self.k, model="any law", num_resamples=num_resamples)
+        return theory.records.pass_at_k_interval(
+            correct, self.num_samples, self.k, model="any law", num_resamples=num_resamples
+        )
 
 
 PASS_CELLS = {
@@ -195,12 +197,12 @@ class VoteCell(NamedTuple):
         top = (votes == votes.max(axis=1, keepdims=True)) & (votes > 0)
         return float(np.mean(top[:, 0] / np.maximum(top.sum(axis=1), 1)))
 
-    def interval(self, rng: np.random.Generator, num_resamples: int | None = None) -> theory.Interval:
+    def interval(self, rng: np.random.Generator, num_resamples: int | None = None) -> theory.results.Interval:
         """Draw problems and return their interval."""
         counts, silent = self.counts(rng, self.num_problems, self.num_samples)
         correct = np.broadcast_to(np.arange(counts.shape[1]) == 0, counts.shape)
         asked = {"num_candidates": self.num_votes, "num_resamples": num_resamples}
-        return theory.vote_accuracy_interval(counts, correct, silent, **asked)
+        return theory.records.vote_accuracy_interval(counts, correct, silent, **asked)
 
 
 VOTE_CELLS = {

@@ -8,10 +8,10 @@ import numpy as np
 
 import theory
 import ttc_jax
-from experiments import answers, choosers
-from experiments.engine import Engine
+from experiments.families import enumerated, selection
+from experiments.run.engine import Engine
 
-CONFIG = answers.AnswersConfig(
+CONFIG = enumerated.AnswersConfig(
     num_tasks=32_768,
     dim=10,
     num_examples=20,
@@ -22,14 +22,14 @@ CONFIG = answers.AnswersConfig(
     num_candidates=(1, 33),
     num_contexts=8192,
 )
-WAYS = answers.MAJORITY, choosers.CONTEXT_LOSS, choosers.ORACLE
+WAYS = enumerated.MAJORITY, selection.CONTEXT_LOSS, selection.ORACLE
 ITERATIONS = 30
 
 
 def chains(seed: int) -> list[tuple[str, float, float, float, float]]:
     """Rows of what is made of sampled chains: name, measured, its error, predicted, its error."""
-    predicted = answers.predict(CONFIG, WAYS, "bit_error", lambda single, chosen: {})
-    measured = answers.measure(CONFIG, seed, Engine(), WAYS, "bit_error")
+    predicted = enumerated.predict(CONFIG, WAYS, "bit_error", lambda single, chosen: {})
+    measured = enumerated.measure(CONFIG, seed, Engine(), WAYS, "bit_error")
     total = sum(predicted.terms.values())
     values = [array[0, 0] for array in (measured.mean, measured.standard_error, total, predicted.model_error)]
     places = {

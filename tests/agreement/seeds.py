@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from experiments import agreement, studies, study
+from experiments import studies
+from experiments.run import agreement, study
 
 SEEDS = range(10)
 

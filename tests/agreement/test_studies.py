@@ -9,52 +9,24 @@ import xarray as xr
 
 import theory
 import ttc_jax
-from experiments import chains, studies, study
-from experiments.agreement import judge
+from experiments import studies
+from experiments.families import chains
+from experiments.run import study
+from experiments.run.agreement import judge
 from experiments.studies import allocation
 from tests.statistics import agrees
 from ttc_jax import decoders
 
 pytestmark = pytest.mark.optimised
 
-# Wrong predictions that a study names itself.
-NAMED = {
-    "best-of-n": ("without the verifier's noise", "Gaussian form at d = 10, N = 64"),
-    "verifier-quality": ("without the verifier's noise",),
-    "binary-chain": ("without the response's memory",),
-    "majority-vote": ("with independent candidates",),
-    "temperature": ("with independent candidates",),
-    "vote-or-verify": ("with independent candidates",),
-    "bayes-limit": ("with independent candidates",),
-    "chain-depth": ("without few contexts",),
-    "cheap-to-expensive": ("with no further gain", "with a power law"),
-    "pretraining-size": ("with endless prompts", "without few tasks"),
-    "trained-linear-attention": ("without label noise",),
-    "binary-best-of-n": ("with contexts equally hard",),
-}
-# Parts of the quick presets that are slow; `python -m tests.agreement.seeds` runs them whole.
-SMALLER = {
-    "allocation": {"budget": (64,)},
-    "averaging": {"num_tasks": 2048},
-    "bayes-limit": {"examples_per_coefficient": (0.25, 2.0)},
-    "best-of-n": {"dim": (10,)},
-    "chain-depth": {"dim": (60, 120), "contexts_per_coefficient": (3.0,), "num_tasks": 192},
-    "chain-length": {"num_tasks": 2048},
-    "cheap-to-expensive": {"decoding_noise_std": (0.05,), "num_steps": (6, 12, 32), "num_candidates": (1, 16)},
-    "learned-binary": {"training_steps": 500, "label_noise_std": (3.0,), "num_candidates": (1, 9)},
-    "learned-chain": {"training_steps": 500, "num_steps": (1, 6), "num_candidates": (1, 4)},
-    "noise-ensemble": {"training_steps": 500, "label_noise_std": (1.0, 2.0)},
-    "pretraining-size": {"num_tasks": 48, "prompts_per_weight": (0.25, 4.0), "tasks_per_coefficient": (0.5,)},
-    "trained-linear-attention": {"training_steps": 800, "num_models": 32},
-    "verifier-quality": {"label_noise_std": (2.0,), "held_out_examples": (2, 20)},
-}
 CHAIN = {"num_steps": 8, "step_size": 0.35, "label_noise_std": 0.5, "decoding_noise_std": 0.05, "num_candidates": 4}
 
 
 @pytest.mark.parametrize("name", studies.names())
 def test_quick_preset_agrees_and_rejects_every_control(name):
     one = studies.load(name)
-    verdict = judge(study.run(one, replace(one.presets["quick"], **SMALLER.get(name, {})), seed=0))
+    data = study.run(one, replace(one.presets["quick"], **one.tested), seed=0)
+    verdict = judge(data)
     assert verdict.accepted_controls == []
     if verdict.reference:  # there is nothing to agree with
         assert verdict.outcome == "measured", verdict
@@ -62,12 +34,13 @@ def test_quick_preset_agrees_and_rejects_every_control(name):
         return
     assert verdict.outcome == "agrees", verdict
     assert len(verdict.controls) >= 4
-    assert set(NAMED.get(name, ())) <= set(verdict.controls)
+    own = {variable.removeprefix("wrong_").replace("_", " ") for variable in map(str, data) if variable.startswith("wrong_")}
+    assert own <= set(verdict.controls)
 
 
 def small(name):
     one = studies.load(name)
-    return one, study.run(one, replace(one.presets["quick"], **SMALLER[name]), seed=0)
+    return one, study.run(one, replace(one.presets["quick"], **one.tested), seed=0)
 
 
 def test_a_learned_chain_thinks_like_its_teacher():
@@ -101,7 +74,7 @@ def test_learned_probabilities_come_true_and_attention_beats_its_linear_form():
 
 def test_no_split_beside_the_predicted_one_is_measurably_better():
     one = studies.load("allocation")
-    data = study.run(one, replace(one.presets["quick"], **SMALLER["allocation"]), seed=0)
+    data = study.run(one, replace(one.presets["quick"], **one.tested), seed=0)
     assert allocation.better_splits(data) == []
     assert judge(data).outcome == "agrees"
     better = data.assign(against=xr.full_like(data["against"], 5.0))  # were they better by five standard errors
@@ -158,7 +131,7 @@ def test_exact_risk_given_context_averages_to_the_expected_risk():
     inputs = jax.vmap(lambda key: ttc_jax.sample_task(key, config).context.inputs)(keys)
     given = jax.jit(jax.vmap(lambda one: theory.risk_given_context(one, **CHAIN)))(inputs)
     expected = theory.expected_risk(12, 30, **CHAIN)
-    neglected = theory.expected_risk_next_order(12, 30, **CHAIN)
+    neglected = theory.chains.expected_risk_next_order(12, 30, **CHAIN)
     for simulated, term, further in zip(given, expected, neglected, strict=True):
         samples = np.asarray(simulated, dtype=np.float64)[:, None]
         assert agrees(samples, [term + further])

@@ -3,6 +3,7 @@
 import decimal
 import inspect
 import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 
 import theory
+import ttc_jax
 from theory import _arguments
+from ttc_jax.records import jsonl
 
 RNG = np.random.default_rng(0)
 # A valid value of every argument by its name. A new function is covered as soon as its arguments have one here.
@@ -24,14 +27,14 @@ VALUES = {
     "answers": np.array([3, 3, 1, -1, 3]),
     "b": 2.5,
     "budget": 8,
-    "candidates": theory.Gaussian(0.1 * np.ones(3), np.diag([1.0, 0.5, 0.2])),
-    "choosers": (theory.MajorityVote(), theory.ContextLoss()),
+    "candidates": theory.selection.Gaussian(0.1 * np.ones(3), np.diag([1.0, 0.5, 0.2])),
+    "choosers": (theory.binary.MajorityVote(), theory.selection.ContextLoss()),
     "covariance": 1e-6 * np.ones(6),
     "decoding_noise_std": 0.1,
     "dim": 4,
     "eigenvalues": np.array([1.0, 0.5, 2.0]),
     "false_positive_rates": np.array([0.0, 0.1, 1.0]),
-    "fit": theory.ChainFit(20, 40, 0.4, 0.5, 0.1, 0.05, 1e-6 * np.eye(4), 0.0, 0),
+    "fit": theory.planning.ChainFit(20, 40, 0.4, 0.5, 0.1, 0.05, 1e-6 * np.eye(4), 0.0, 0),
     "gaussian": False,
     "high": 1.0,
     "inputs": RNG.normal(size=(6, 3)),
@@ -65,7 +68,7 @@ VALUES = {
     "probability": 0.01,
     "reward_offset": 0.2,
     "rng": np.random.default_rng(0),
-    "rates": theory.fit_success_rates([1, 2, 0, 4], 4, model="beta"),
+    "rates": theory.records.fit_success_rates([1, 2, 0, 4], 4, model="beta"),
     "risks": np.array([0.9, 0.85, 0.7, 0.65, 0.6, 0.5]),
     "scores": np.array([0.3, -1.0, 2.0]),
     "seed": 0,
@@ -82,9 +85,9 @@ VALUES = {
     "truth_offset": 0.4,
     "tune": (),
     "values": np.array([1.0, 0.0, 0.5]),
-    "verifier": theory.Oracle(0.1),
+    "verifier": theory.selection.Oracle(0.1),
 }
-QUADRATIC = theory.Quadratic(np.diag([1.0, 2.0, 0.5]), np.zeros(3), 0.3)
+QUADRATIC = theory.selection.Quadratic(np.diag([1.0, 2.0, 0.5]), np.zeros(3), 0.3)
 OWN_VALUES = {
     "best_of_n_risk": {"verifier": QUADRATIC},
     "best_of_n_risk_gaussian": {"verifier": QUADRATIC},
@@ -92,26 +95,17 @@ OWN_VALUES = {
     "best_of_pool": {"num_candidates": 2},
     **{name: {"num_correct": np.array([1, 2, 0]), "num_samples": 4} for name in ("fit_success_rates", "pass_at_k_interval")},
     **{
-        name: {"rates": theory.fit_answer_rates(VALUES["answer_counts"], VALUES["is_correct"])}
+        name: {"rates": theory.records.fit_answer_rates(VALUES["answer_counts"], VALUES["is_correct"])}
         for name in ("draw_answers", "predicted_vote_accuracy")
     },
 }
-HOST_ONLY = (
-    "best_allocation",
-    "draw_answers",
-    "extrapolated_risk",
-    "fit_answer_rates",
-    "fit_chain",
-    "fit_success_rates",
-    "pass_at_k_interval",
-    "predicted_pass_at_k",
-    "predicted_vote_accuracy",
-    "stop_when_certain",
-    "vote_accuracy_interval",
-)
-PUBLIC = {name: getattr(theory, name) for name in theory.__all__ if inspect.isfunction(getattr(theory, name))}
-TRACEABLE = [name for name in PUBLIC if name not in HOST_ONLY and hasattr(PUBLIC[name], "domains")]
-TREES = (theory.Gaussian, theory.Quadratic, theory.Oracle)  # arguments whose fields may be traced
+WINGS = (theory.answers, theory.bayes, theory.binary, theory.chains, theory.planning, theory.pretraining, theory.records)
+WINGS = (*WINGS, theory.results, theory.selection)
+PUBLIC = {name: getattr(wing, name) for wing in WINGS for name in wing.__all__ if inspect.isfunction(getattr(wing, name))}
+KINDS = {name: getattr(function, "kind", "undeclared") for name, function in PUBLIC.items()}
+HOST_ONLY = [name for name, kind in KINDS.items() if kind == "host-only"]
+TRACEABLE = [name for name, kind in KINDS.items() if kind == "traceable"]
+TREES = (theory.selection.Gaussian, theory.selection.Quadratic, theory.selection.Oracle)  # arguments whose fields may be traced
 
 
 def arguments_of(name):
@@ -166,12 +160,12 @@ TOGETHER = {
     "spectral_edge": [{"eigenvalues": np.zeros(3)}],
     "roc_accuracy": [{"true_positive_rates": [0.0, 0.5, 0.9]}, {"false_positive_rates": [0.0, 1.0, 0.5]}],
     "best_of_n_risk": [
-        {"candidates": theory.Gaussian(np.zeros(3), np.diag([1.0, -0.5, 0.2]))},
-        {"candidates": theory.Gaussian(np.zeros(3), np.triu(np.ones((3, 3))))},
+        {"candidates": theory.selection.Gaussian(np.zeros(3), np.diag([1.0, -0.5, 0.2]))},
+        {"candidates": theory.selection.Gaussian(np.zeros(3), np.triu(np.ones((3, 3))))},
         {"verifier": QUADRATIC._replace(matrix=-QUADRATIC.matrix)},
         {"verifier": QUADRATIC._replace(noise_std=-1.0)},
     ],
-    "expected_best_of_n_risk": [{"step_size": 0.9}, {"verifier": theory.Oracle(-1.0)}],
+    "expected_best_of_n_risk": [{"step_size": 0.9}, {"verifier": theory.selection.Oracle(-1.0)}],
 }
 QUADRATICS = TOGETHER["best_of_n_risk"]
 
@@ -305,8 +299,36 @@ def test_functions_of_the_host_refuse_traced_values(name):
     function, values = PUBLIC[name], arguments_of(name)
     for parameter, domain in function.domains.items():
         if not isinstance(values[parameter], tuple | str | bool) and not isinstance(domain, _arguments.Instance):
-            with pytest.raises(ValueError, match=f"{parameter} must be a plain value"):
+            with pytest.raises(TypeError, match=f"{parameter} must be a plain value, .*; {name} runs on the host"):
                 jax.eval_shape(lambda value, name=parameter: function(**{**values, name: value}), values[parameter])
+
+
+def test_every_function_declares_its_kind_and_stands_in_the_table():
+    assert set(KINDS.values()) == {"traceable", "host-only"}
+    page = (Path(__file__).parents[2] / "docs" / "theory.md").read_text()
+    rows = re.findall(r"^\| `theory\.(\w+)\.(\w+)` \| (traceable|host-only) \|", page, re.MULTILINE)
+    own = {(wing.__name__.split(".")[1], name, KINDS[name]) for wing in WINGS for name in wing.__all__ if name in KINDS}
+    assert set(rows) == own
+
+
+def test_public_modules_show_public_names_alone():
+    for module in (theory, *WINGS, ttc_jax):
+        assert dir(module) == sorted(module.__all__)
+        assert not any(name.startswith("_") for name in dir(module))
+    assert {name for name in theory.__all__ if inspect.isfunction(getattr(theory, name))} <= set(PUBLIC)
+
+
+def test_names_of_version_0_1_warn_and_work():
+    with pytest.warns(DeprecationWarning, match=r"theory.fit_chain is deprecated .*; use theory.planning.fit_chain"):
+        assert theory.fit_chain is theory.planning.fit_chain
+    for name, wing in theory._WINGS.items():
+        with pytest.warns(DeprecationWarning, match=name):
+            assert getattr(theory, name) is getattr(getattr(theory, wing), name)
+    with pytest.warns(DeprecationWarning, match=r"ttc_jax.recorded is deprecated .*; use ttc_jax.records.jsonl"):
+        assert ttc_jax.recorded is jsonl
+    for package in (theory, ttc_jax):
+        with pytest.raises(AttributeError, match="nonsense"):
+            package.nonsense  # noqa: B018
 
 
 def test_the_checks_of_bad_arguments_can_fail():
@@ -340,7 +362,7 @@ def test_failures_leave_nothing_in_jax_caches():
         theory.expected_risk_covariance(values, 10, label_noise_std=noise, **chain)
         raise RuntimeError("in the caller's code")
 
-    float(jax.jit(theory.spectral_edge)(values, 10))
+    float(jax.jit(theory.chains.spectral_edge)(values, 10))
     for transform in (jax.jit, jax.vmap, jax.grad):
         with pytest.raises(RuntimeError, match="in the caller's code"):
             transform(failing)(0.1 if transform is not jax.vmap else jnp.array([0.1]))

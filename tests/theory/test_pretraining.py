@@ -26,7 +26,7 @@ def contexts(rng, num, num_examples, eigenvalues, noise):
 def test_the_trained_matrix_leaves_no_correlation(rng):
     """At the least squared error the residual w - P v is uncorrelated with v."""
     truth, seen = contexts(rng, 200_000, EXAMPLES, EIGENVALUES, NOISE)
-    matrix = theory.trained_attention(EIGENVALUES, EXAMPLES, label_noise_std=NOISE, prior_variances=VARIANCES)
+    matrix = theory.pretraining.trained_attention(EIGENVALUES, EXAMPLES, label_noise_std=NOISE, prior_variances=VARIANCES)
     assert agrees(seen * (truth - matrix * seen), np.zeros(3))
     assert not agrees(seen * (truth - 1.05 * matrix * seen), np.zeros(3))
     across = np.stack([seen[:, i] * (truth - matrix * seen)[:, j] for i in range(3) for j in range(3) if i != j], axis=1)
@@ -39,7 +39,7 @@ def test_the_trained_matrix_leaves_no_correlation(rng):
 def test_its_risk_is_the_simulated_one(test_eigenvalues, test_examples, test_noise, rng):
     truth, seen = contexts(rng, 200_000, test_examples, test_eigenvalues, test_noise)
     given = {"label_noise_std": NOISE, "prior_variances": VARIANCES}
-    matrix = theory.trained_attention(EIGENVALUES, EXAMPLES, **given)
+    matrix = theory.pretraining.trained_attention(EIGENVALUES, EXAMPLES, **given)
     risks = ((matrix * seen - truth) ** 2) @ test_eigenvalues
     predicted = theory.pretrained_attention_risk(
         *(EIGENVALUES, EXAMPLES),
@@ -56,7 +56,7 @@ def test_its_risk_is_the_simulated_one(test_eigenvalues, test_examples, test_noi
 
 
 def test_isotropic_inputs_have_the_best_step_of_one_step():
-    matrix = theory.trained_attention(np.ones(5), 20, label_noise_std=1.0, prior_variances=0.5)
+    matrix = theory.pretraining.trained_attention(np.ones(5), 20, label_noise_std=1.0, prior_variances=0.5)
     np.testing.assert_allclose(matrix, 20 / (20 + 5 + 1 + 2), rtol=1e-12)
     risk = theory.pretrained_attention_risk(np.ones(5), 20, label_noise_std=1.0, prior_variances=1.0)
     assert risk == pytest.approx(5 * (5 + 1 + 1) / (20 + 5 + 1 + 1))
@@ -66,16 +66,16 @@ def test_isotropic_inputs_have_the_best_step_of_one_step():
 
 def test_many_lengths_at_once_are_one_by_one():
     lengths, noises = np.array([5, 20]), np.array([[0.1], [1.0], [2.0]])
-    many = theory.trained_attention(EIGENVALUES, lengths, label_noise_std=noises, prior_variances=VARIANCES)
+    many = theory.pretraining.trained_attention(EIGENVALUES, lengths, label_noise_std=noises, prior_variances=VARIANCES)
     assert many.shape == (3, 2, 3)
-    one = theory.trained_attention(EIGENVALUES, 20, label_noise_std=1.0, prior_variances=VARIANCES)
+    one = theory.pretraining.trained_attention(EIGENVALUES, 20, label_noise_std=1.0, prior_variances=VARIANCES)
     np.testing.assert_allclose(many[1, 1], one, rtol=1e-12)
 
 
 def test_longer_contexts_than_trained_on_leave_a_bias():
     lengths = np.array([5, 20, 10**6])
     risk = theory.pretrained_attention_risk(np.ones(5), 20, label_noise_std=1.0, test_examples=lengths)
-    matrix = theory.trained_attention(np.ones(5), 20, label_noise_std=1.0)
+    matrix = theory.pretraining.trained_attention(np.ones(5), 20, label_noise_std=1.0)
     assert (np.diff(risk) < 0).all()
     assert risk[-1] == pytest.approx(np.sum((1 - matrix) ** 2) / 5, rel=1e-4)
 
@@ -211,9 +211,13 @@ def test_traced_values_broadcast_and_have_derivatives():
 
 
 BAD = [
-    (lambda: theory.trained_attention([1.0, 0.0], 5, label_noise_std=0.1), "eigenvalues", "0"),
-    (lambda: theory.trained_attention([1.0], 0, label_noise_std=0.1), "num_examples", "0"),
-    (lambda: theory.trained_attention([1.0], 5, label_noise_std=0.1, prior_variances=[1.0, 2.0]), "prior_variances", "(2,)"),
+    (lambda: theory.pretraining.trained_attention([1.0, 0.0], 5, label_noise_std=0.1), "eigenvalues", "0"),
+    (lambda: theory.pretraining.trained_attention([1.0], 0, label_noise_std=0.1), "num_examples", "0"),
+    (
+        lambda: theory.pretraining.trained_attention([1.0], 5, label_noise_std=0.1, prior_variances=[1.0, 2.0]),
+        "prior_variances",
+        "(2,)",
+    ),
     (lambda: theory.pretrained_attention_risk([1.0], 5, label_noise_std=0.1, test_eigenvalues=[1.0, 2.0]), "test_eig", "(2,)"),
     (lambda: theory.pretrained_attention_risk([1.0], 5, label_noise_std=0.1, test_examples=0), "test_examples", "0"),
     (lambda: theory.ridgeless_icl_risk(2.0, 1.0, 1.0, 0.1), "tau", "1"),

@@ -7,7 +7,7 @@ import pytest
 
 from tests.errors import assert_named
 from tests.statistics import agrees
-from tests.ttc_jax.test_decoding import STEP_SIZE, forms, law_of_the_chain, task
+from tests.ttc_jax.test_rollout import STEP_SIZE, forms, law_of_the_chain, task
 from ttc_jax import (
     averaged_risk,
     collapsed_averaged_risk,

@@ -36,7 +36,7 @@ Params = Any
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """What fixes the shapes of a softmax transformer.
+    """Shapes of a softmax transformer.
 
     Attributes:
         dim: number of coefficients d.
@@ -106,7 +106,7 @@ class _Transformer(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: Array, places: Array, arrange: Arrange, num_emitted: int) -> Array:
-        """What is emitted at the last ``num_emitted`` tokens; tokens (l, e) stand at ``places`` (l,)."""
+        """Return the outputs at the last ``num_emitted`` tokens; tokens (l, e) stand at ``places`` (l,)."""
         config = self.config
         hidden = nn.Dense(config.width, name="embedding")(tokens)
         if config.positions == "learned":
@@ -169,7 +169,7 @@ def apply(params: Params, config: GPTConfig, tokens: Array) -> Array:
         tokens: Z, shape (e, l), one column a token (:mod:`ttc_jax.tokens`).
 
     Returns:
-        What is emitted at every token, shape (l, d): the next state, or logits of the high values with a binary head. At the
+        Return the output at every token, shape (l, d): the next state, or logits of the high values with a binary head. At the
         tokens of examples it means nothing.
 
     Raises:
@@ -185,7 +185,7 @@ def apply(params: Params, config: GPTConfig, tokens: Array) -> Array:
 
 @_check.arguments
 def next_states(params: Params, config: GPTConfig, context: Context, states: Array) -> Array:
-    """What follows each of a chain's states when those before it are its thoughts: one forward pass, as in training.
+    """Return the next state after each state of a chain, given its earlier states: one forward pass, as in training.
 
     Args:
         params: weights.
@@ -242,7 +242,7 @@ def no_thoughts(config: GPTConfig, num_thoughts: int, dtype: Any) -> Cache:
 def next_state(
     params: Params, config: GPTConfig, context: Cache, thoughts: Cache, place: Array, state: Array
 ) -> tuple[Array, Cache]:
-    """What follows one more state, from cached keys and values; O(l) a state where the full forward pass is O(l^2).
+    """Return the next state after one more state, from cached keys and values, in O(l) instead of O(l^2) per state.
 
     Args:
         params: weights.
@@ -253,7 +253,7 @@ def next_state(
         state: shape (d,).
 
     Returns:
-        What is emitted, (d,), NaN if there is no room for the state, and the thoughts with this state among them.
+        Return the output, (d,), NaN if there is no room for the state, and the thoughts including this state.
     """
     num_examples, room = len(context[0].keys), len(thoughts[0].keys)
     written: list[KeysValues] = []

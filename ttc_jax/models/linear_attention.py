@@ -52,7 +52,7 @@ class LinearAttentionConfig:
 
 
 class KeyValueCache(NamedTuple):
-    """What attention needs of the tokens already read, one row a token: ``keys`` W^T z (l, e) and ``values`` V z (l, e)."""
+    """Cached quantities of the tokens that were read, one row per token: ``keys`` W^T z (l, e) and ``values`` V z (l, e)."""
 
     keys: Array
     values: Array
@@ -167,7 +167,7 @@ def loop(params: LinearAttentionParams, tokens: Array, num_examples: int, *, num
 
 @_check.arguments
 def next_states(params: LinearAttentionParams, config: LinearAttentionConfig, context: Context, states: Array) -> Array:
-    """What follows each of the ``states`` (T, d), every one read alone with its context: shape (T, d).
+    """Return the next state after each of the ``states`` (T, d), each read alone with its context, shape (T, d).
 
     Raises:
         ValueError: a shape is wrong.

@@ -25,7 +25,7 @@ class ProcessError(RuntimeError):
 
 
 def count() -> int:
-    """How many processes share the sweep."""
+    """Return the number of processes that share the sweep."""
     return jax.process_count()
 
 
@@ -35,7 +35,7 @@ def index() -> int:
 
 
 def exchange(own: bytes | BaseException) -> list[bytes]:
-    """What every process gives, in their order; all of them wait here for each other.
+    """Gather the value of every process, in their order; all processes wait here for each other.
 
     Raises:
         ProcessError: another process gave an exception, or is gone.

@@ -1,6 +1,6 @@
-"""Where work is placed: a measurement compiled for chunks of tasks, one chunk a device at a time, in bounded memory.
+"""Compile a measurement for chunks of tasks: one chunk per device at a time, in bounded memory.
 
-Every device runs the same program on a chunk of its own and talks to nobody. A call is given two integers and gives back
+Every device runs the same program on a different chunk, without communication. A call is given two integers and gives back
 summaries; nothing else passes to the host.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from ttc_jax import _folders
+from ttc_jax import _files
 from ttc_jax.sweep.summary import ChunkSummary, summarise
 
 _HOST_BUDGET = 16 * 2**20
@@ -53,7 +53,7 @@ class _Compiled(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """What is averaged, as far as it fixes a program.
+    """The part of a sweep that determines its compiled program.
 
     Attributes:
         function: of a key, of weights if it has any, and of one scalar a name.
@@ -82,7 +82,7 @@ class Measurement(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What a program is given: the sweep's key, the values of each swept argument, and weights or None."""
+    """Inputs of a program: the sweep's key, the values of each swept argument, and weights or None."""
 
     key: Array
     values: tuple[np.ndarray, ...]
@@ -104,7 +104,7 @@ def _one_point(measurement: Measurement) -> Any:
         values = jnp.asarray(measured)
         if jnp.issubdtype(values.dtype, jnp.complexfloating):
             raise ValueError(f"measure must return real numbers, got {values.dtype}")
-        # Of half precision, whole numbers and truth values the sums need more.
+        # Sums of half-precision numbers, integers and booleans need a wider type.
         return values if values.dtype in (jnp.float32, jnp.float64) else values.astype(jnp.result_type(float))
 
     return jax.jit(measure)
@@ -126,7 +126,7 @@ def compile_program(
         inputs: key, values and weights of the sweep.
         devices: of this process.
         limit: tasks of the largest chunk that makes sense.
-        chunk_size: tasks of a chunk; as many as fit if None.
+        chunk_size: number of tasks of a chunk; None chooses the largest that fits.
         memory_bytes: what a chunk may take on its device; what :func:`default_memory_bytes` says if None.
     """
     mesh = jax.make_mesh((len(devices),), (_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
@@ -168,7 +168,7 @@ _MOST_MADE = 128
 
 
 def _once(wanted: Any, make: Callable[[], Any]) -> Any:
-    """What was made for the same before, or make it now and forget the oldest of too many."""
+    """Return the cached result for this key, or make it and drop the oldest entry if there are too many."""
     if wanted not in _made:
         while len(_made) >= _MOST_MADE:
             del _made[next(iter(_made))]
@@ -199,7 +199,7 @@ def _guessed(measurement: Measurement, inputs: Inputs, mesh: Mesh, budget: int, 
 
 
 def _wanted(measurement: Measurement, inputs: Inputs, mesh: Mesh, what: Any) -> tuple[Any, ...]:
-    """What has one program: the same function and shapes in the same place."""
+    """Cache key of a program: the same function and shapes in the same place."""
     leaves, tree = jax.tree.flatten(inputs)
     shapes = tuple((np.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
     return measurement, mesh, what, tree, shapes, jnp.result_type(float)
@@ -243,4 +243,4 @@ def program_digest(measurement: Measurement, inputs: Inputs) -> str:
         traced = _one_point(measurement).trace(inputs.key, inputs.params, *(axis[0] for axis in inputs.values))
     # Lowered for one platform, wherever it is to run; arrays that the function holds may be beside its text.
     constants = b"".join(np.asarray(array).tobytes() for array in traced.jaxpr.consts)
-    return _folders.digest(traced.lower(lowering_platforms=("cpu",)).as_text().encode() + constants)
+    return _files.digest(traced.lower(lowering_platforms=("cpu",)).as_text().encode() + constants)

@@ -13,12 +13,12 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from ttc_jax import _check, _folders
+from ttc_jax import _check, _files
 from ttc_jax.sweep import processes
+from ttc_jax.sweep.parts import Tasks
 from ttc_jax.sweep.program import Inputs, Measurement, compile_program, evaluate, program_digest
 from ttc_jax.sweep.store import Store
 from ttc_jax.sweep.summary import INDEX_SHARE, Summary, num_counted
-from ttc_jax.sweep.tasks import Tasks
 
 _LARGEST_TAIL_SHARE = 0.05
 _SMALLEST_TAIL_INDEX = 2.0
@@ -64,7 +64,7 @@ class SweepResult:
 
     @property
     def heavy_tailed(self) -> np.ndarray:
-        """Where the standard error cannot be trusted, of at least 1000 tasks.
+        """Points whose standard error cannot be trusted, for sweeps of at least 1000 tasks.
 
         There fewer than a hundred effective tasks tell the variance, and the tail index is below 2 by two standard errors, or
         below 4 while the largest 0.1 % of tasks hold more than 5 % of the sum of absolute values. Of a Gaussian's that share
@@ -118,7 +118,8 @@ def sweep(
         params: with a tree of arrays, such as a model's weights, ``measure(key_i, params, **point)`` is averaged; other values
             of the same shapes compile nothing anew.
         target_error: keep doubling the number of tasks until the standard error at every grid point is at most this, as a
-            share of the mean. The looks are at num_tasks, 2 num_tasks, 4 num_tasks, ... and max_tasks, whatever is seen.
+            share of the mean. The looks are at num_tasks, 2 num_tasks, 4 num_tasks, ... and max_tasks, independently of the
+            data.
         relative: if not, ``target_error`` is the standard error itself, as it should be where ``measure`` is a logarithm.
         max_tasks: where a sweep with a target error stops at the latest; 64 num_tasks if None, and never beyond 2**31 - 1.
         store: folder in which completed chunks are kept, so that a sweep that was killed goes on where it stood, and one of
@@ -127,7 +128,7 @@ def sweep(
         overwrite: remove chunks that are another sweep's from the store, instead of an error.
         chunk_size: tasks evaluated together on a device; what fits into ``memory_bytes`` if None.
         memory_bytes: what a chunk may take on its device; by default 16 MiB of a CPU's memory, to stay in its caches, and a
-            quarter of an accelerator's. What a task needs is what the compiler says.
+            quarter of an accelerator's. The compiler reports the memory that a task needs.
         devices: local devices to use; all if None.
         matmul_precision: of every product of matrices whose precision ``measure`` does not set itself: ``"highest"`` is
             float32 for float32; ``"default"`` may be TF32 or bfloat16 on an accelerator.
@@ -225,7 +226,7 @@ def replay(
     params: Any = None,
     matmul_precision: str = "highest",
 ) -> np.ndarray:
-    """What one task of a sweep gave, alone: its values at every grid point, of the shape of the sweep's mean.
+    """Return the values of one task of a sweep at every grid point, in the shape of the sweep's mean.
 
     Args:
         key: as given to :func:`sweep`, as are ``measure``, ``axes``, ``reused_axes``, ``params`` and ``matmul_precision``.
@@ -252,7 +253,7 @@ def replay(
 
 
 def _checked(key, measure, axes, reused_axes, params, matmul_precision) -> tuple[Measurement, Inputs, dict[str, np.ndarray]]:
-    """What is averaged, what its programs are given, and all axes by name."""
+    """Return the measurement, the inputs of its programs, and all axes by name."""
     _check.key(key)
     grid = {name: _axis(name, values) for name, values in axes.items()}
     reused = {name: _axis(name, values) for name, values in (reused_axes or {}).items()}
@@ -297,11 +298,11 @@ def _description(measurement: Measurement, inputs: Inputs, axes: dict[str, np.nd
     weights = b"".join(f"{leaf.dtype}{leaf.shape}".encode() + leaf.tobytes() for leaf in arrays)
     return {
         "axes": {name: values.tolist() for name, values in axes.items()},
-        **_folders.key_description(inputs.key),
-        "params": _folders.digest(str(tree).encode() + weights) if leaves else None,
+        **_files.key_description(inputs.key),
+        "params": _files.digest(str(tree).encode() + weights) if leaves else None,
         "dtype": str(jax.numpy.result_type(float)),
         "matmul_precision": measurement.matmul_precision,
-        "versions": _folders.versions("jax", "jaxlib"),
+        "versions": _files.versions("jax", "jaxlib"),
         "program": program_digest(measurement, inputs),
     }
 

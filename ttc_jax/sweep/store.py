@@ -1,4 +1,4 @@
-"""The store of a sweep: its completed chunks in a folder, so that a sweep that was killed goes on where it stood.
+"""Store of a sweep: completed chunks in a folder, so that a killed sweep resumes.
 
 ``sweep.json`` describes the sweep. The file ``FIRST-LAST.chunk`` has the summary of tasks FIRST to LAST - 1: one line of JSON
 with its origin and the hash of its sweep, the summary, and the SHA-256 of all that. Writes are atomic (fsync, rename). Files of
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ttc_jax import _folders
+from ttc_jax import _files
 from ttc_jax.sweep.summary import Summary
 
 NUMERICS = 1
@@ -63,10 +63,10 @@ class Store:
         self._device = device
         self._leads, self._overwrite = leads, overwrite
         self._grid = tuple(len(values) for values in description["axes"].values()) if "axes" in description else None
-        self._identity = _folders.digest(json.dumps(self._own, sort_keys=True).encode())
+        self._identity = _files.digest(json.dumps(self._own, sort_keys=True).encode())
         self._damaged: set[tuple[int, int]] = set()  # what is not to be read again
         self._damage_messages: list[str] = []
-        self._lock = filelock.FileLock(self._folder / _folders.LOCK)
+        self._lock = filelock.FileLock(self._folder / _files.LOCK)
 
     def __enter__(self) -> Store:
         import filelock
@@ -95,7 +95,7 @@ class Store:
 
     def _claim(self) -> None:
         """Make sure that the folder is this sweep's, and clear away what a killed run left half written."""
-        _folders.remove_unfinished(self._folder)
+        _files.remove_unfinished(self._folder)
         chunks = list(self._folder.glob(f"*{SUFFIX}"))
         has_index = (self._folder / INDEX).exists()
         different = self._differences() if chunks or (has_index and not self._is_index()) else ""
@@ -105,24 +105,24 @@ class Store:
             try:
                 for path in chunks:
                     path.unlink(missing_ok=True)
-                _folders.write(self._folder / INDEX, json.dumps(self._own, indent=1).encode())
+                _files.write(self._folder / INDEX, json.dumps(self._own, indent=1).encode())
             except OSError as error:
                 raise self._unwritable(error) from error
 
     def _is_index(self) -> bool:
         """Return whether the index describes a sweep, rather than being a file of someone else."""
         try:
-            return "numerics" in _folders.read_json(self._folder / INDEX)
+            return "numerics" in _files.read_json(self._folder / INDEX)
         except (ValueError, OSError):
             return False
 
     def _differences(self) -> str:
         """Return in words in what the sweep of these chunks differs from this one; empty if in nothing."""
         try:
-            found = _folders.read_json(self._folder / INDEX)
+            found = _files.read_json(self._folder / INDEX)
         except (ValueError, OSError):
             return f"whose {INDEX} is missing or damaged"
-        different = _folders.differences(found, self._own)
+        different = _files.differences(found, self._own)
         return different and f"whose {different}"
 
     def whole(self, start: int, stop: int) -> Summary | None:
@@ -132,8 +132,8 @@ class Store:
     def intact(self, start: int, stop: int) -> Iterator[tuple[int, int, Summary]]:
         """Yield intact ranges on disk within these tasks with their summaries, in order and without overlap.
 
-        Of several ranges that begin alike the longest is taken. A file is read before its range counts, so that a damaged or
-        renamed one neither hides another nor shifts a boundary.
+        If several ranges have the same start, the longest one counts. A file is read before its range counts, so that a damaged
+        or renamed one neither hides another nor shifts a boundary.
         """
         for first, last in self._inside(start, stop):
             if first >= start and (found := self._completed(first, last)) is not None:
@@ -143,7 +143,7 @@ class Store:
     def border(self, start: int, place: int, stop: int) -> int:
         """Return the end of the intact range within these tasks that lies across a place; the place itself if there is none.
 
-        Processes divide their tasks there, so that a range is of use whatever their number.
+        Processes divide their tasks there, so that a range can be used with any number of processes.
         """
         across = [(first, last) for first, last in self._inside(start, stop) if first < place < last]
         return next((last for first, last in across if self.read(first, last) is not None), place)
@@ -168,13 +168,13 @@ class Store:
         """Return the summary of a range; None if its file is damaged, with a message in :meth:`take_damage_messages`."""
         path = self._path(first, last)
         try:
-            data = _folders.read(path, _MOST_BYTES)
+            data = _files.read(path, _MOST_BYTES)
             content, found = data[:-_HASH_BYTES], data[-_HASH_BYTES:]
-            if bytes.fromhex(_folders.digest(content)) != found:
+            if bytes.fromhex(_files.digest(content)) != found:
                 raise ValueError("checksum")
             head, _, body = content.partition(b"\n")
             expected = {"first": first, "last": last, "sweep": self._identity}
-            if {name: _folders.parse_object(head).get(name) for name in expected} != expected:
+            if {name: _files.parse_object(head).get(name) for name in expected} != expected:
                 raise ValueError("of another sweep or range")
             summary = Summary.from_bytes(body)
             summary.check(last - first, self._grid)
@@ -202,7 +202,7 @@ class Store:
         head = {"first": first, "last": last, "sweep": self._identity, "device": self._device}
         content = json.dumps(head).encode() + b"\n" + summary.to_bytes()
         try:
-            _folders.write(self._path(first, last), content + bytes.fromhex(_folders.digest(content)))
+            _files.write(self._path(first, last), content + bytes.fromhex(_files.digest(content)))
         except OSError as error:
             raise self._unwritable(error) from error
         self._damaged.discard((first, last))

@@ -1,4 +1,4 @@
-"""What a sweep keeps of its tasks: moments, the largest values, which tasks were not finite; mergeable, of bounded size."""
+"""Mergeable summary of tasks, of bounded size: moments, largest values, and tasks that were not finite."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _MOST_NAMED = 64
 
 
 def num_counted(num_tasks: int, share: float) -> int:
-    """How many of so many tasks are a share of them, at least one and at most 1024."""
+    """Return the number of tasks in a share of ``num_tasks``, at least one and at most 1024."""
     return min(_MOST_COUNTED, math.ceil(share * num_tasks))
 
 
 def num_kept(num_tasks: int) -> int:
-    """How many of the largest values of so many tasks are kept.
+    """Return how many of the largest values of ``num_tasks`` tasks are kept.
 
     Tasks are alike, so that one of many parts holds its share of the largest of the whole, give or take six standard
-    deviations: what any part lets go does not count in the end.
+    deviations, so that values that a part drops do not affect the result.
     """
     expected = min(_MOST_COUNTED, INDEX_SHARE * num_tasks)
     return min(num_tasks, math.ceil(expected + 6 * math.sqrt(expected)) + 6)
 
 
 class Summary(NamedTuple):
-    """Of some tasks, at every point of a grid.
+    """Summary of some tasks at every point of a grid.
 
     Attributes:
         moments: number of tasks, mean and squared deviations.
@@ -54,7 +54,7 @@ class Summary(NamedTuple):
     nonfinite: np.ndarray
 
     def merge(self, other: Summary) -> Summary:
-        """Of both sets of tasks together."""
+        """Return the summary of both sets of tasks together."""
         moments = self.moments.merge(other.moments)
         largest, kept = np.concatenate([self.largest, other.largest]), num_kept(moments.num_tasks)
         if len(largest) > 2 * kept:  # sorting them anew for every part would be most of the work
@@ -85,7 +85,7 @@ class Summary(NamedTuple):
             return np.where(np.isfinite(spread) & (spread > 0), 1 / spread, np.inf)
 
     def effective_tasks(self) -> np.ndarray:
-        """Number of tasks, each with an equal share of the variance, from which the variance would be as well known.
+        """Number of tasks with equal shares of the variance that would estimate the variance as well.
 
         (sum e^2)^2 / sum e^4 with e the deviation from the mean, the latter sum over the largest 0.5 % of tasks. The relative
         standard error of a variance is about one over its root. Zero where all tasks are equal.
@@ -189,7 +189,7 @@ def _power_of_two(largest: Array) -> Array:
 
 
 def from_device(chunk: ChunkSummary, first: int, num_tasks: int) -> Summary:
-    """What a device found about ``num_tasks`` tasks from ``first`` on, in float64."""
+    """Convert the results of a device about ``num_tasks`` tasks from ``first`` on, in float64."""
     scale, mean, correction, squares, magnitude = (np.asarray(part, np.float64) for part in chunk[:5])
     with np.errstate(invalid="ignore"):
         mean = np.where(np.isfinite(mean), mean + correction, mean)

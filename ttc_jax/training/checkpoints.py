@@ -1,4 +1,4 @@
-"""Checkpoints of a training in a folder: whose they are, where it stands, and whether what is read is what was written.
+"""Checkpoints of a training in a folder, with their origin, their progress and the hashes of their files.
 
 ``checkpoint.json`` names the newest checkpoint and has the hash of each of its files; it is replaced when they are complete.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from ttc_jax import _check, _folders
+from ttc_jax import _check, _files
 
 NUMERICS = 1
 """Raised when a change of this package changes the numbers of a training."""
@@ -30,11 +30,11 @@ def description(config: Any, keys: Array, label_noise_std: Any) -> dict[str, Any
     """Everything that determines the numbers of a training but the device's rounding, as plain values."""
     plain = {
         "config": _plain(config),
-        **_folders.key_description(keys),
+        **_files.key_description(keys),
         "label_noise_std": np.asarray(label_noise_std, np.float32).tolist(),
         "dtype": str(jax.numpy.result_type(float)),
         "numerics": NUMERICS,
-        "versions": _folders.versions("jax", "flax", "optax"),
+        "versions": _files.versions("jax", "flax", "optax"),
     }
     return json.loads(json.dumps(plain))
 
@@ -55,7 +55,7 @@ def fingerprint(config: Any, keys: Array, *, label_noise_std: ArrayLike = 0.0) -
         _check.shape("label_noise_std", label_noise_std, np.shape(keys))
     noises = np.broadcast_to(np.asarray(label_noise_std, np.float32), np.shape(keys))
     text = json.dumps(description(config, keys, noises), sort_keys=True)
-    return _folders.digest(text.encode())[:16]
+    return _files.digest(text.encode())[:16]
 
 
 class CheckpointError(ValueError):
@@ -78,7 +78,7 @@ class Checkpoints:
         self._store = orbax.checkpoint.PyTreeCheckpointer()
         self._folder = Path(folder).expanduser().absolute()
         self._own = description(config, keys, label_noise_std)
-        self._lock = filelock.FileLock(self._folder / _folders.LOCK)
+        self._lock = filelock.FileLock(self._folder / _files.LOCK)
         self._last: Path | None = None  # the checkpoint that the index names
 
     def __enter__(self) -> Checkpoints:
@@ -92,7 +92,7 @@ class Checkpoints:
 
     def _clear(self) -> None:
         """Remove files that a killed writer left half written."""
-        _folders.remove_unfinished(self._folder)
+        _files.remove_unfinished(self._folder)
         for path in self._folder.glob("*.orbax-checkpoint-tmp*"):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -111,13 +111,13 @@ class Checkpoints:
         if not (self._folder / INDEX).exists():
             return None
         try:
-            index = _folders.read_json(self._folder / INDEX)
+            index = _files.read_json(self._folder / INDEX)
             found, files, place = dict(index["training"]), dict(index["files"]), self._folder / index["place"]
             if place.parent != self._folder or not re.fullmatch(rf"{_PREFIX}\d{{1,18}}", place.name):
                 raise ValueError("a checkpoint elsewhere")
         except (ValueError, LookupError, TypeError, OSError) as error:
             raise CheckpointError(self._damaged(INDEX)) from error
-        if different := _folders.differences(found, self._own):
+        if different := _files.differences(found, self._own):
             raise CheckpointError(f"folder must hold checkpoints of this training, got {self._folder}, whose {different}")
         # A damaged file is found here: the reader would say it in thousands of lines.
         hashes = _hashes(place)
@@ -144,7 +144,7 @@ class Checkpoints:
         try:
             self._store.save(place, leaves, force=True)
             index = {"training": self._own, "place": place.name, "files": _hashes(place)}
-            _folders.write(self._folder / INDEX, json.dumps(index, indent=1).encode())
+            _files.write(self._folder / INDEX, json.dumps(index, indent=1).encode())
         except OSError as error:
             raise CheckpointError(f"folder must be one that can be written, got {self._folder} ({error.strerror})") from error
         self._last = place
@@ -158,7 +158,7 @@ class Checkpoints:
 def _hashes(place: Path) -> dict[str, str]:
     """Hash of every file below a folder, by its name there."""
     files = sorted(path for path in place.rglob("*") if path.is_file())
-    return {str(path.relative_to(place)): _folders.digest(path.read_bytes()) for path in files}
+    return {str(path.relative_to(place)): _files.digest(path.read_bytes()) for path in files}
 
 
 def _plain(value: Any) -> Any:

@@ -19,7 +19,8 @@ from ttc_jax.tokens import check_context
 
 @_check.arguments
 def correlation(context: Context) -> Array:
-    """What a linear layer sees of a context, ``X^T y / n`` (d,): minus the gradient of half its mean squared error at zero.
+    """Statistic of a context that a linear layer reads, ``X^T y / n`` (d,): minus the gradient of half its mean squared error
+    at zero.
 
     Raises:
         ValueError: inputs are not (n, d) or targets not (n,).
@@ -104,7 +105,7 @@ def fit_preconditioner(correlations: Array, coefficients: Array) -> Array:
 def fit_from_labels(queries: Array, correlations: Array, labels: Array, *, tolerance: float = 1e-4) -> Array:
     """The matrix P of least squared error of the labels that it predicts at one query a context, ``x . P X^T y / n``.
 
-    Where contexts are fewer than the d^2 weights, the P of least norm among those that fit. The prediction is linear in P, with
+    With fewer contexts than the d^2 weights, P has the least norm among those that fit. The prediction is linear in P, with
     features x (X^T y / n)^T. Conjugate gradients for least squares (CGLS) from zero never leave the features' span, and keep
     b d numbers where the features are b d^2. A step is O(b d^2); the nearer b is to d^2 the more it takes, at most 10 d^2.
 

@@ -24,7 +24,7 @@ from ttc_jax.training.objectives import Curriculum, Model, Objective
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What fixes a training but its random numbers and its label noise.
+    """Settings of a training, except its random numbers and its label noise.
 
     Attributes:
         model: architecture.

@@ -1,4 +1,4 @@
-"""What a transformer is trained on: tasks drawn on the fly, the thoughts that it reads, and what it should emit after each."""
+"""Training objectives: tasks drawn on the fly, the thoughts that a transformer reads, and its target after each thought."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from jax.typing import ArrayLike
 
 from ttc_jax import _check
 from ttc_jax.decoders import gradient_map, gram
-from ttc_jax.decoding import rollout
 from ttc_jax.models import gpt, linear_attention
 from ttc_jax.models.gpt import GPTConfig
 from ttc_jax.models.linear_attention import LinearAttentionConfig
+from ttc_jax.rollout import rollout
 from ttc_jax.sampling import BinarySampler
 from ttc_jax.tasks import BinaryPrior, Context, TaskConfig, sample_context
 
@@ -27,7 +27,7 @@ _MODULES: dict[type, Any] = {GPTConfig: gpt, LinearAttentionConfig: linear_atten
 
 @dataclass(frozen=True)
 class Objective:
-    """What a model should emit after each thought.
+    """Target of a model after each thought.
 
         direct     the coefficients, from the context and the initial state alone
         teacher    the next state of a chain of gradient steps, after each of its states (teacher forcing)
@@ -125,7 +125,7 @@ def init_params(key: Array, model: Model) -> Any:
 
 @_check.arguments
 def next_states(params: Any, model: Model, context: Context, states: Array) -> Array:
-    """What the model emits after each of the states, shape (T, d)."""
+    """Return the model's outputs after each of the states, shape (T, d)."""
     return _MODULES[type(model)].next_states(params, model, context, states)
 
 

@@ -1,0 +1,1 @@
+"""The command ``ttc``: options, workers and output."""

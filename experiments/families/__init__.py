@@ -1,0 +1,1 @@
+"""Settings, measurements and predictions that several studies share."""

@@ -1,0 +1,1 @@
+"""Files of results: figures, tables and the report page."""

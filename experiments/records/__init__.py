@@ -1,0 +1,1 @@
+"""Recorded samples of language models: analysis, prices and results."""

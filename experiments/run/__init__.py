@@ -1,0 +1,1 @@
+"""One run of a study: settings, sweeps, verdict and exit statuses."""

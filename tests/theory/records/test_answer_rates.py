@@ -1,0 +1,226 @@
+"""Votes of many answers from few: types against enumeration, known laws of problems, sharp bounds, and recorded answers."""
+
+import itertools
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import theory
+from tests.errors import assert_named
+from theory.records import _answer_types as answer_types
+from theory.records._answer_types import Shares, Structure, product
+
+RECORDED = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.mark.parametrize("shares", [Shares((0.5, 0.3), 3), Shares((0.4,), 3), Shares((0.6, 0.4)), Shares((), 4)])
+def test_chances_of_counts_are_those_of_all_sequences(shares):
+    """Four answers of one kind, by every labelled sequence; all types share the number of ways to label counts."""
+    columns = shares.columns()
+    probabilities, found = columns[columns > 0], Counter()
+    for sequence in itertools.product(range(len(probabilities)), repeat=4):
+        pattern = tuple(sorted(Counter(sequence).values(), reverse=True))
+        found[pattern] += math.prod(probabilities[answer] for answer in sequence)
+    patterns = np.array([(*pattern, *[0] * (4 - len(pattern))) for pattern in found])
+    for pattern, log_chance in zip(found, answer_types._log_chances([shares], patterns)[:, 0], strict=True):
+        ways = math.factorial(4) / math.prod(map(math.factorial, [*pattern, *Counter(pattern).values()]))
+        assert ways * math.exp(log_chance) == pytest.approx(found[pattern], rel=1e-9)
+
+
+@pytest.mark.parametrize("number", [1, 5, 40])
+def test_votes_under_a_type_are_the_exact_plurality(number):
+    one = Shares((1.0,))
+    types = product([0.4, 0.5], [Structure(one, Shares((0.6,), 8)), Structure(one, Shares((0.9, 0.1)))])
+    exact = [
+        theory.plurality_accuracy([rate, *((1 - rate) * wrong)], number)
+        for rate in (0.4, 0.5)
+        for wrong in (np.array([0.6, *[0.05] * 8]), np.array([0.9, 0.1]))
+    ]
+    np.testing.assert_allclose(answer_types.vote(types, number), exact, atol=4 * 0.5 / 500)
+
+
+def test_abstentions_and_rare_answers_vote_as_they_should():
+    """Right .5, wrong .2 and silent .3: right unless a wrong vote stands against it. Answers that are all different tie."""
+    one = Shares((1.0,))
+    silent = product([0.5], [Structure(one, one, 0.6)])
+    assert answer_types.vote(silent, 1) == pytest.approx(0.5, abs=0.003)
+    assert answer_types.vote(silent, 2) == pytest.approx(0.5**2 + 2 * 0.5 * 0.3 + 0.5 * 0.2, abs=0.003)
+    rare = product([0.25], [Structure(Shares(), Shares())])
+    assert answer_types.vote(rare, 9) == pytest.approx(0.25, abs=0.003)
+
+
+def urn(rng, num_problems, num_samples):
+    """Answers to problems, 0 the correct one: p ~ Beta(1.2, 0.8), wrong ones from an urn of strength 1.5, new ones numbered."""
+    rates, answers = rng.beta(1.2, 0.8, num_problems), np.zeros((num_problems, num_samples), int)
+    wrong = rng.random((num_problems, num_samples)) > rates[:, None]
+    for row, own in zip(answers, wrong, strict=True):
+        drawn: list[int] = []
+        for place in np.flatnonzero(own):
+            new = rng.random() < 1.5 / (1.5 + len(drawn))
+            drawn.append(max(drawn, default=0) + 1 if new else drawn[rng.integers(len(drawn))])
+            row[place] = drawn[-1]
+    return answers
+
+
+def counted(answers):
+    counts = (answers[:, :, None] == np.arange(answers.max() + 1)).sum(axis=1)
+    return counts, np.broadcast_to(np.arange(counts.shape[1]) == 0, counts.shape)
+
+
+def vote(counts, correct):
+    top = counts == counts.max(axis=1, keepdims=True)
+    return np.mean((top & correct).sum(axis=1) / top.sum(axis=1))
+
+
+def test_few_answers_predict_the_vote_of_many():
+    """Observed shares are biased low."""
+    true_vote = vote(*counted(urn(np.random.default_rng(11), 20_000, 25)))
+    rng = np.random.default_rng(3)
+    counts, correct = counted(urn(rng, 3000, 5))
+    found = theory.records.predicted_vote_accuracy(theory.records.fit_answer_rates(counts, correct), 25)
+    assert found == pytest.approx(true_vote, abs=4 * np.sqrt(0.2 / 3000))
+    shares = np.repeat(counts / counts.sum(axis=1, keepdims=True), 20, axis=0)
+    assert vote(rng.multinomial(25, shares), np.repeat(correct, 20, axis=0)) < true_vote - 4 * np.sqrt(0.2 / 3000)
+
+
+def test_three_votes_from_two_calls_are_known_to_the_sharp_moment_bounds():
+    """Of two answers, E q = .6 and E q^2 = .48 allow votes of three from .552 to .672, and no more is known.
+
+    [m_2 + 2 (m_1 - m_2)^2 / (1 - m_1), 3 m_2 - 2 m_2^2 / m_1]
+    """
+    number = 20_000
+    outcomes = [([2, 0], 0.48), ([1, 1], 0.24), ([0, 2], 0.28)]
+    counts = np.concatenate([np.tile(row, (round(share * number), 1)) for row, share in outcomes])
+    interval = theory.records.vote_accuracy_interval(
+        counts, np.tile([1, 0], (number, 1)), num_candidates=[1, 3], num_resamples=0
+    )
+    assert interval.low[1] < 0.552 + 0.002
+    assert interval.high[1] > 0.672 - 0.002
+    assert interval.high[1] - interval.low[1] < 0.15  # the bounds, and the sampling error of the moments
+    assert interval.high[0] - interval.low[0] < 0.06  # a vote of one is known
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_thirty_problems_of_one_kind_leave_others_possible(right):
+    """Of 30 problems without exception, one in 30 / 2.3 may be one: not a vote from 1 to 1, or 0 to 0."""
+    vote = theory.records.vote_accuracy_interval(np.full((30, 1), 10), np.full((30, 1), int(right)), num_candidates=[1, 25])
+    width = vote.high - vote.low
+    assert ((width > 0.044) & (width < 0.13)).all()
+    assert vote.estimate == pytest.approx([float(right)] * 2, abs=1e-3)
+
+
+def test_an_answer_of_both_flags_is_right_as_often_as_its_flags():
+    """A vote of one is pass@1, which a threshold at one half would make 0."""
+    counts, worth = np.tile([6, 4], (40, 1)), np.tile([0.4, 0.3], (40, 1))
+    rates = theory.records.fit_answer_rates(counts, worth)
+    assert theory.records.predicted_vote_accuracy(rates, 1) == pytest.approx(0.6 * 0.4 + 0.4 * 0.3, abs=0.02)
+    assert theory.records.predicted_vote_accuracy(theory.records.fit_answer_rates(counts, worth > 0.5), 1) < 0.01
+
+
+def recorded(name, num_samples=None):
+    """Counts of different answers, which are correct, and abstentions, of the first samples of the recorded problems."""
+    path = RECORDED / f"{name}.jsonl"
+    if not path.exists():
+        pytest.skip(f"no recorded samples at {path}")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    problems = []
+    for line in lines:
+        flags = line.get("correct") or [answer == line["gold"] for answer in line["answers"]]
+        flag_of = dict(zip(line["answers"], flags, strict=True))
+        given = line["answers"][:num_samples]
+        problems.append([(given.count(answer), flag_of[answer]) for answer in dict.fromkeys(given) if answer])
+    counts = np.zeros((len(problems), max(map(len, problems))), int)
+    correct = np.zeros_like(counts)
+    for row, flags, problem in zip(counts, correct, problems, strict=True):
+        for place, (count, flag) in enumerate(problem):
+            row[place], flags[place] = count, flag
+    return counts, correct, len(lines[0]["answers"][:num_samples]) - counts.sum(axis=1)
+
+
+MEASURED = {  # without replacement, from all recorded samples
+    ("vcot_date_gpt35_np10", 10): {1: 0.624, 3: 0.684, 9: 0.723},
+    ("vcot_date_gpt35_np10", 3): {1: 0.624, 3: 0.684, 9: 0.723},
+    ("tot_game24_gpt4_cot", 25): {1: 0.041, 3: 0.042, 9: 0.059, 33: 0.076},
+}
+
+
+@pytest.mark.parametrize(("name", "num_samples"), MEASURED)
+def test_recorded_votes_are_predicted(name, num_samples):
+    problems, measured = recorded(name, num_samples), MEASURED[name, num_samples]
+    interval = theory.records.vote_accuracy_interval(*problems, num_candidates=list(measured), num_resamples=0)
+    values = np.array(list(measured.values()))
+    assert ((interval.low < values) & (values < interval.high)).all()
+    assert np.abs(interval.estimate - values).max() < 0.025
+
+
+def test_drawn_answers_have_the_shares_of_their_types():
+    """Frequencies, flags, abstentions, independence of what follows, and votes."""
+    counts, correct = np.array([[5, 3], [1, 4]] * 20), np.array([[1, 0]] * 40)
+    rates = theory.records.fit_answer_rates(counts, correct, [2, 0] * 20)
+    assert rates.weights.sum() == pytest.approx(1.0)
+    drawn = theory.records.draw_answers(np.random.default_rng(4), rates, 40_000, 5)
+    assert drawn.answers.shape == drawn.is_correct.shape == (40_000, 5)
+    chances = rates.weights @ rates.probabilities
+    assert drawn.is_correct.mean() == pytest.approx(chances[: rates.num_right].sum(), abs=4 * 0.5 / 200)
+    assert (drawn.answers < 0).mean() == pytest.approx(chances[-1], abs=4 * 0.4 / 200)
+    assert not drawn.is_correct[drawn.answers < 0].any()
+    both = np.mean(drawn.is_correct[:, :-1] & drawn.is_correct[:, 1:])
+    assert both == pytest.approx(rates.weights @ rates.probabilities[:, : rates.num_right].sum(axis=1) ** 2, abs=0.01)
+    won = []
+    for answers, flags in zip(drawn.answers[:4000], drawn.is_correct[:4000], strict=True):
+        assert not np.intersect1d(answers[flags], answers[~flags]).size  # an answer is right or wrong
+        voted = answers >= 0
+        _, places, votes = np.unique(answers[voted], return_index=True, return_counts=True)
+        won.append(flags[voted][places[votes == votes.max()]].mean() if voted.any() else 0.0)
+    assert np.mean(won) == pytest.approx(theory.records.predicted_vote_accuracy(rates, 5), abs=4 * 0.5 / np.sqrt(4000))
+
+
+def test_answers_never_repeated_are_drawn_apart():
+    counts = np.ones((30, 20), int)
+    correct = np.zeros((30, 20), int)
+    correct[:, :5] = 1
+    drawn = theory.records.draw_answers(np.random.default_rng(2), theory.records.fit_answer_rates(counts, correct), 30, 9)
+    assert np.mean([np.unique(one).size for one in drawn.answers]) > 8.5
+
+
+COUNTS, CORRECT = [[3, 1], [2, 2]], [[1, 0], [1, 0]]
+
+
+def predicted(num_candidates):
+    return theory.records.predicted_vote_accuracy(theory.records.fit_answer_rates(COUNTS, CORRECT), num_candidates)
+
+
+def drawn_answers(num_problems, num_candidates):
+    return theory.records.draw_answers(
+        np.random.default_rng(0), theory.records.fit_answer_rates(COUNTS, CORRECT), num_problems, num_candidates
+    )
+
+
+def interval(**change):
+    return theory.records.vote_accuracy_interval(COUNTS, CORRECT, **({"num_candidates": 3} | change))
+
+
+BAD = [
+    (lambda: theory.records.fit_answer_rates([3, 1], [1, 0]), "answer_counts", "(2,)"),
+    (lambda: theory.records.fit_answer_rates([[3, -1], [2, 2]], CORRECT), "answer_counts", "-1"),
+    (lambda: theory.records.fit_answer_rates([[0, 0], [2, 2]], CORRECT), "answer_counts", "0"),
+    (lambda: theory.records.fit_answer_rates(COUNTS, [[1, 2], [1, 0]]), "is_correct", "2"),
+    (lambda: theory.records.fit_answer_rates(COUNTS, [[1, 0]]), "is_correct", "(1, 2)"),
+    (lambda: theory.records.fit_answer_rates(COUNTS, CORRECT, -1), "abstentions", "-1"),
+    (lambda: theory.records.fit_answer_rates(COUNTS, CORRECT, [1, 2, 3]), "abstentions", "(3,)"),
+    (lambda: predicted(0), "num_candidates", "0"),
+    (lambda: drawn_answers(0, 3), "num_problems", "0"),
+    (lambda: drawn_answers(3, 0), "num_candidates", "0"),
+    (lambda: interval(num_candidates=2.5), "num_candidates", "2.5"),
+    (lambda: interval(level=0.0), "level", "0"),
+    (lambda: interval(num_resamples=5), "num_resamples", "5"),
+]
+
+
+@pytest.mark.parametrize(("call", "name", "value"), BAD)
+def test_bad_input_is_named(call, name, value):
+    assert_named(call, name, value)

@@ -1,0 +1,1 @@
+"""Recorded samples of language models, read and written."""
