@@ -1,4 +1,4 @@
-"""Risks of all prefixes of one rollout and of collapsed candidates, averaged and selected."""
+"""Risks of all prefixes of one rollout and of collapsed candidates, averaged and selected; errors of binary answers."""
 
 import jax
 import jax.numpy as jnp
@@ -7,17 +7,25 @@ import pytest
 
 from tests.errors import assert_named
 from tests.statistics import agrees
-from tests.ttc_jax.test_rollout import STEP_SIZE, forms, law_of_the_chain, task
+from tests.ttc_jax.chains import STEP_SIZE, forms, law_of_the_chain
 from ttc_jax import (
+    BinaryPrior,
+    BinarySampler,
+    TaskConfig,
+    aggregation,
+    answer_errors,
     averaged_risk,
+    bit_error,
     collapsed_averaged_risk,
     collapsed_selected_risk,
+    decoders,
+    exact_recovery,
+    excess_risk,
     rollout_candidates,
+    sample_task,
     selected_risk,
     verifiers,
 )
-
-__all__ = ["task"]  # the fixture
 
 KEY = jax.random.key(9)
 ASKED = {"num_steps": (5, 0, 2, 5), "num_candidates": (8, 1, 3), "decoding_noise_std": 0.2}
@@ -149,6 +157,7 @@ def test_selected_risk_is_differentiable(task):
         assert float(jax.jit(jax.grad(risk))(0.2)) == pytest.approx(float(risk(0.2 + 1e-6) - risk(0.2 - 1e-6)) / 2e-6, rel=1e-5)
 
 
+BITS = sample_task(jax.random.key(1), TaskConfig(2, 3, prior=BinaryPrior()))
 BAD = [
     (lambda task: _averaged(task, num_steps=()), "num_steps", "()"),
     (lambda task: _averaged(task, num_steps=(1, -1)), "num_steps", "-1"),
@@ -164,6 +173,11 @@ BAD = [
     (lambda task: _collapsed(task, step_size=np.nan), "step_size", "nan"),
     (lambda task: _collapsed(task, key=3), "key", "3"),
     (lambda task: collapsed_averaged_risk(3, task, step_size=0.1, **SHORT), "key", "3"),
+    (
+        lambda task: answer_errors(KEY, BITS, decoders.gram(0.1), lambda k, s, n: s, num_steps=(1,), num_candidates=(3, 1)),
+        "answer",
+        "(3, 2)",
+    ),
 ]
 SHORT = {"num_steps": (1,), "num_candidates": (2,), "decoding_noise_std": 0.1}
 
@@ -183,3 +197,30 @@ def _collapsed(task, key=KEY, score=lambda key, candidates: candidates[:, 0], st
 @pytest.mark.parametrize(("call", "name", "value"), BAD)
 def test_bad_input_is_named(task, call, name, value):
     assert_named(lambda: call(task), name, value)
+
+
+ANSWER_KEY = jax.random.key(8)
+
+
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_errors_of_answers_reuse_one_rollout(at_the_end):
+    task = sample_task(jax.random.key(1), TaskConfig(6, 5, prior=BinaryPrior()), label_noise_std=0.8)
+    sampler, decoder = BinarySampler(0.7), decoders.gram(0.3)
+    chain = {"decoding_noise_std": 0.2} if at_the_end else {"sampler": sampler}
+    seen = {}
+
+    def vote(key, states, sizes):
+        samples = sampler.sample(key, states) if at_the_end else states
+        return aggregation.prefix_majority_votes(samples, sizes)
+
+    found = answer_errors(ANSWER_KEY, task, decoder, vote, num_steps=(3, 0, 5), num_candidates=(7, 1), **chain)
+    chain_key, answer_key = jax.random.split(ANSWER_KEY)
+    states = rollout_candidates(chain_key, task.context, decoder, num_candidates=7, num_steps=5, **chain)
+    for row, steps in enumerate((3, 0, 5)):
+        estimates = vote(jax.random.fold_in(answer_key, steps), states[steps], (7, 1))
+        for column in (0, 1):
+            seen[row, column] = estimates[column]
+            assert float(found.bit_error[row, column]) == pytest.approx(float(bit_error(estimates[column], task)))
+            assert float(found.exact_recovery[row, column]) == float(exact_recovery(estimates[column], task))
+            assert float(found.excess_risk[row, column]) == pytest.approx(float(excess_risk(estimates[column], task)), rel=1e-5)
+    assert len({tuple(np.asarray(answer).tolist()) for answer in seen.values()}) > 2

@@ -7,6 +7,7 @@ import pytest
 
 from tests.errors import assert_named
 from tests.statistics import agrees
+from tests.ttc_jax.chains import DIM, STEP_SIZE, forms, law_of_the_chain
 from ttc_jax import (
     Context,
     TaskConfig,
@@ -20,61 +21,6 @@ from ttc_jax import (
     sample_task,
 )
 from ttc_jax.models import linear_attention
-from ttc_jax.normals import standard_normal
-
-DIM, EXAMPLES, STEP_SIZE = 4, 7, 0.3
-
-
-def forms(step_size=STEP_SIZE):
-    params = linear_attention.gradient_step(DIM, step_size)
-    return {
-        "full": decoders.full_attention(params),
-        "cached": decoders.cached_attention(params),
-        "gram": decoders.gram(step_size),
-    }
-
-
-@pytest.fixture
-def task():
-    return sample_task(jax.random.key(11), TaskConfig(DIM, EXAMPLES), label_noise_std=0.5)
-
-
-def law_of_the_chain(context, num_steps, noise_std, step_size=STEP_SIZE):
-    """Mean and covariance of the last state, one step at a time in NumPy."""
-    inputs, targets = (np.asarray(part, dtype=np.float64) for part in context)
-    mean, covariance = np.zeros(inputs.shape[1]), np.zeros((inputs.shape[1],) * 2)
-    for _ in range(num_steps):
-        mean = mean + step_size * inputs.T @ (targets - inputs @ mean) / len(targets)
-        contraction = np.eye(len(mean)) - step_size * inputs.T @ inputs / len(targets)
-        covariance = contraction @ covariance @ contraction.T + noise_std**2 * np.eye(len(mean))
-    return mean, covariance
-
-
-@pytest.mark.parametrize("name", ["cached", "gram"])
-@pytest.mark.parametrize("num_steps", [0, 1, 12])
-def test_faster_forms_equal_the_full_transformer(task, name, num_steps):
-    with jax.enable_x64(True):
-        context = Context(*(jnp.asarray(np.asarray(part), jnp.float64) for part in task.context))
-        chain = {"num_steps": num_steps, "decoding_noise_std": 0.2, "initial_state": jnp.arange(DIM) / 10}
-        key = jax.random.key(5)
-        reference = rollout(key, context, forms()["full"], **chain)
-        assert reference.shape == (num_steps + 1, DIM)
-        np.testing.assert_allclose(rollout(key, context, forms()[name], **chain), reference, rtol=1e-9, atol=1e-12)
-        if num_steps:
-            other = rollout(jax.random.key(6), context, forms()[name], **chain)
-            assert not np.allclose(other, reference, rtol=1e-3)
-
-
-@pytest.mark.parametrize("name", ["full", "cached", "gram"])
-def test_noise_is_injected_at_every_step(task, name):
-    chain = {"num_steps": 6, "decoding_noise_std": 0.2}
-    key, decoder = jax.random.key(5), forms()[name]
-    states = rollout(key, task.context, decoder, **chain)
-    inputs, targets = task.context
-    for step in range(6):
-        moved = states[step] + STEP_SIZE / EXAMPLES * inputs.T @ (targets - inputs @ states[step])
-        noise = (states[step + 1] - moved) / 0.2
-        np.testing.assert_allclose(noise, standard_normal(key, (DIM,), index=step), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["full", "cached", "gram"])
@@ -161,30 +107,6 @@ def test_collapsed_without_noise_is_the_noise_free_chain(task):
     np.testing.assert_allclose(collapsed, walked, atol=1e-5)
 
 
-def test_a_decoder_of_ones_own(task):
-    halving = decoders.Decoder(
-        start=lambda context, num_steps: (0.5, ()), step=lambda half, memory, state: (half * state, memory)
-    )
-    states = rollout(
-        jax.random.key(0), task.context, halving, num_steps=3, decoding_noise_std=0.0, initial_state=jnp.full(DIM, 8.0)
-    )
-    np.testing.assert_allclose(states[:, 0], [8, 4, 2, 1])
-
-
-@pytest.mark.parametrize("name", ["full", "cached", "gram"])
-def test_contexts_of_other_dtypes_are_decoded(task, name):
-    expected = rollout(jax.random.key(0), task.context, forms()[name], num_steps=3, decoding_noise_std=0.1)
-    double = Context(*(np.asarray(part, np.float64) for part in task.context))  # in a float32 session
-    found = rollout(jax.random.key(0), double, forms()[name], num_steps=3, decoding_noise_std=0.1)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-    integers = Context(jnp.ones((3, DIM), int), jnp.arange(3))
-    assert rollout(jax.random.key(0), integers, forms()[name], num_steps=3, decoding_noise_std=0.1).dtype == jnp.float32
-    with jax.enable_x64(True):
-        single = rollout(jax.random.key(0), task.context, forms()[name], num_steps=3, decoding_noise_std=0.1)
-        assert single.dtype == jnp.float32
-        np.testing.assert_allclose(single, expected, rtol=1e-4)
-
-
 def test_everything_is_jittable_vmappable_and_differentiable(task):
     def risk(noise, step_size):
         asked = {"num_steps": 4, "decoding_noise_std": noise}
@@ -229,7 +151,6 @@ BAD = [
     (lambda: _rollout(initial_state=jnp.ones(2)), "initial_state", "(2,)"),
     (lambda: _rollout(initial_state=[np.nan, 0, 0]), "initial_state", "nan"),
     (lambda: _rollout(decoding_noise_std=[0.1, 0.2, 0.3]), "decoding_noise_std", "(3,)"),
-    (lambda: decoders.gram(np.nan), "step_size", "nan"),
     (lambda: rollout(jax.random.split(jax.random.key(0)), CONTEXT, decoders.gram(0.1), **CHAIN), "key", "(2,)"),
     (lambda: rollout(jax.random.key(0), tuple(CONTEXT), decoders.gram(0.1), **CHAIN), "context", "tuple"),
     (lambda: rollout(jax.random.key(0), CONTEXT, linear_attention.gradient_step(3, 0.1), **CHAIN), "decoder", "Params"),

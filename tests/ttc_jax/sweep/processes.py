@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
+OPTIONS = {"num_tasks": 300, "chunk_size": 16}
 
 
 def start(devices=1, **options):

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import json
 import os
 import re
 import signal
@@ -16,83 +15,12 @@ import numpy as np
 import pytest
 
 from tests.errors import assert_named
-from tests.ttc_jax.sweep import swept as script
 from tests.ttc_jax.sweep.processes import finish, num_measured, start
+from tests.ttc_jax.sweep.stores import KEY, OPTIONS, chunks, interrupted, opened, swept
 from tests.ttc_jax.sweep.swept import AXES, REUSED, digest, risks
 from ttc_jax import DamagedChunkWarning, OtherSweepError, StoreError, sweep
 from ttc_jax.sweep.store import INDEX, NUMERICS, Store
-from ttc_jax.sweep.summary import Summary, from_device, summarise
-
-KEY = script.key()
-OPTIONS = {"num_tasks": 600, "chunk_size": 16}
-
-
-def swept(folder=None, key=KEY, **options):
-    return sweep(key, risks, AXES, reused_axes=REUSED, store=folder, **{**OPTIONS, **options})
-
-
-def stopping_at(task):
-    """A progress callback that interrupts."""
-
-    def progress(done):
-        if done >= task:
-            raise KeyboardInterrupt
-
-    return progress
-
-
-def interrupted(folder, task, **options):
-    with pytest.raises(KeyboardInterrupt):
-        swept(folder, progress=stopping_at(task), **options)
-
-
-def opened(folder):
-    """The store as its sweep would read it."""
-    description = json.loads((folder / INDEX).read_text())
-    assert description.pop("numerics") == NUMERICS
-    return Store(folder, description, "")
-
-
-def chunks(folder):
-    return sorted(folder.glob("*.chunk"))
-
-
-@pytest.fixture(scope="module")
-def whole():
-    return swept()
-
-
-def test_an_interrupted_sweep_goes_on_to_the_same_bits(tmp_path, whole):
-    for task in (50, 200, 210, 590):
-        interrupted(tmp_path, task)
-    assert len(chunks(tmp_path)) == 2 + 5  # sixteen chunks are one file, and the last chunk, of 8 tasks, is missing
-    result = swept(tmp_path)
-    assert digest(result) == digest(whole)
-    assert result.num_resumed == 592
-    assert [path.name for path in chunks(tmp_path)] == ["000000000000-000000000600.chunk"]
-    again = swept(tmp_path)
-    assert digest(again) == digest(whole)
-    assert again.num_resumed == 600
-    assert digest(swept(key=jax.random.key(30))) != digest(whole)
-
-
-def test_more_tasks_begin_with_those_that_are_there(tmp_path, whole):
-    swept(tmp_path, num_tasks=320)
-    result = swept(tmp_path)
-    assert result.num_resumed == 320
-    np.testing.assert_allclose(result.mean, whole.mean, rtol=1e-12)
-    np.testing.assert_allclose(result.standard_error, whole.standard_error, rtol=1e-12)
-    # Fewer tasks cannot be told from the summary of more, which stays.
-    assert swept(tmp_path, num_tasks=320).num_resumed == 0
-    assert swept(tmp_path).num_resumed == 600
-
-
-def test_another_chunk_size_goes_on_between_the_chunks(tmp_path, whole):
-    interrupted(tmp_path, 200)
-    result = swept(tmp_path, chunk_size=50)
-    assert result.num_resumed == 208
-    np.testing.assert_allclose(result.mean, whole.mean, rtol=1e-6)
-    np.testing.assert_allclose(result.standard_error, whole.standard_error, rtol=1e-5)
+from ttc_jax.sweep.summary import from_device, summarise
 
 
 def test_kills_lose_nothing(tmp_path, rng):
@@ -152,35 +80,6 @@ def test_a_crash_at_any_call_of_the_system_loses_nothing(tmp_path, monkeypatch, 
         assert digest(swept(folder)) == digest(whole)
 
 
-def test_damaged_chunks_are_named_and_measured_again(tmp_path, rng, whole):
-    """Truncated, bits flipped, filled with noise, put in another's place, a pipe, a summary of another grid: six of seven."""
-    interrupted(tmp_path, 590)
-    files = chunks(tmp_path)
-    ranges = [tuple(map(int, path.stem.split("-"))) for path in files]
-    assert [last - first for first, last in ranges] == [256, 256, 16, 16, 16, 16, 16]
-    other = from_device(jax.jit(summarise)(np.ones((16, 3), np.float32), np.arange(16) < 16), 0, 16)
-    for place, path in enumerate(files[:-1]):
-        data = bytearray(path.read_bytes())
-        if place < 4:
-            flipped = data.copy()
-            flipped[rng.integers(len(data))] ^= 1 << rng.integers(8)
-            path.write_bytes([data[: rng.integers(len(data))], flipped, rng.bytes(len(data)), files[-1].read_bytes()][place])
-        elif place == 4:
-            path.unlink()
-            os.mkfifo(path)
-        else:
-            opened(tmp_path).write(*ranges[place], other)
-    with pytest.warns(DamagedChunkWarning) as caught:
-        result = swept(tmp_path)
-    said = "\n".join(str(warning.message) for warning in caught)
-    assert [int(first) for first in re.findall(r"(\d{12})-\d{12}\.chunk in the store is damaged", said)] == [
-        first for first, _ in ranges[:-1]
-    ]
-    assert all(reason in said for reason in ("checksum", "another sweep or range", "not a regular file", "grid of shape (3,)"))
-    assert digest(result) == digest(whole)
-    assert result.num_resumed == 16
-
-
 def test_a_damaged_or_renamed_file_neither_hides_others_nor_shifts_a_boundary(tmp_path, whole):
     interrupted(tmp_path, 200)
     (tmp_path / "000000000000-000000000208.chunk").write_bytes(b"damaged, and over all others")
@@ -198,36 +97,6 @@ def test_processes_divide_their_tasks_at_the_end_of_a_merged_range(tmp_path):
     store = opened(tmp_path)
     assert [store.border(0, place, 600) for place in (0, 150, 256, 450)] == [0, 256, 256, 450]
     assert store.border(16, 150, 600) == 150  # not within the tasks
-
-
-def test_a_run_of_any_length_keeps_few_files_to_the_bit(tmp_path):
-    """Of 300 chunks there are never more than fifteen of each size, and the parts of a merged one are gone."""
-    small, most, left, stops = {"chunk_size": 2}, 0, {}, [150, 532]
-
-    def progress(done):
-        nonlocal most
-        most = max(most, len(chunks(tmp_path)))
-        if done == 300:
-            left.update({path: path.read_bytes() for path in chunks(tmp_path)})
-        if done in stops:
-            stops.remove(done)
-            raise KeyboardInterrupt
-
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            swept(tmp_path, progress=progress, **small)
-    for path, content in left.items():  # as a writer leaves them that is killed before it removes them
-        path.write_bytes(content)
-    result = swept(tmp_path, progress=progress, **small)
-    assert result.num_resumed == 532
-    assert 16 <= most <= 2 * 15 + 2
-    assert len(left) > 10
-    assert [path.name for path in chunks(tmp_path)] == ["000000000000-000000000600.chunk"]
-    assert digest(result) == digest(swept(**small))
-    for path, content in left.items():
-        path.write_bytes(content)
-    assert swept(tmp_path, **small).num_resumed == 600
-    assert len(chunks(tmp_path)) == 1
 
 
 def test_every_bit_of_a_chunk_is_checked(tmp_path, rng):
@@ -404,21 +273,6 @@ def test_no_room_left_is_named_and_nothing_is_lost(tmp_path, monkeypatch, whole)
     assert digest(result) == digest(whole)
 
 
-def test_no_room_to_gather_the_chunks_keeps_them(tmp_path, monkeypatch, whole):
-    true = Store.write
-
-    def full(self, first, last, summary):
-        if last - first > 16:
-            raise StoreError("no room")
-        true(self, first, last, summary)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Store, "write", full)
-        assert digest(swept(tmp_path)) == digest(whole)
-    assert len(chunks(tmp_path)) == 38
-    assert digest(swept(tmp_path)) == digest(whole)
-
-
 def test_a_folder_that_cannot_be_one_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     assert_named(lambda: swept(tmp_path / "file"), "store", "file")
@@ -466,11 +320,3 @@ def test_numbers_change_only_with_their_version():
     result = swept(num_tasks=50)
     for found, known in zip((result.mean, result.standard_error), GOLDEN[NUMERICS], strict=True):
         np.testing.assert_allclose(found[:, 1, 1], known, rtol=1e-4)
-
-
-def test_summaries_survive_the_disk(rng):
-    chunk = jax.jit(summarise)(rng.lognormal(size=(40, 3, 2)).astype(np.float32), np.arange(40) < 33)
-    summary = from_device(chunk, 7, 33)
-    again = Summary.from_bytes(summary.to_bytes())
-    jax.tree.map(np.testing.assert_array_equal, again, summary)
-    assert again.moments.num_tasks == 33
