@@ -1,7 +1,6 @@
 """One contract for every prediction: jit, vmap, forward and reverse derivatives of first and second order, in float32."""
 
 import functools
-import operator
 
 import jax
 import jax.numpy as jnp
@@ -180,7 +179,35 @@ def test_double_precision_session_keeps_double_precision():
         assert float(traced) == pytest.approx(function(step_size=0.2), rel=1e-13)
 
 
-def test_terms_are_a_tree():
-    risk = theory.expected_risk(20, 40, **CHAIN)
-    doubled = jax.tree.map(functools.partial(operator.mul, 2.0), risk)
-    assert doubled.total == pytest.approx(2 * risk.total)
+def test_a_caller_s_scan_may_hold_plain_predictions():
+    def body(carry, step):
+        plain = theory.expected_maximum_normal(5)
+        risk = theory.expected_risk(20, 40, num_steps=3, step_size=step, label_noise_std=0.5, decoding_noise_std=0.1)
+        return carry + plain, risk.total
+
+    steps = jnp.array([0.1, 0.2])
+    total, risks = jax.lax.scan(body, 0.0, steps)
+    chain = {"num_steps": 3, "label_noise_std": 0.5, "decoding_noise_std": 0.1}
+    np.testing.assert_allclose(risks, theory.expected_risk(20, 40, step_size=np.asarray(steps), **chain).total, rtol=1e-6)
+    assert float(total) == pytest.approx(2 * theory.expected_maximum_normal(5), rel=1e-6)
+
+
+def test_failures_leave_nothing_in_jax_caches():
+    values = np.array([1.0, 2.0, 3.0])
+    chain = {"num_steps": 3, "step_size": 0.1, "decoding_noise_std": 0.1}
+
+    def failing(noise):
+        theory.expected_risk_covariance(values, 10, label_noise_std=noise, **chain)
+        raise RuntimeError("in the caller's code")
+
+    float(jax.jit(theory.chains.spectral_edge)(values, 10))
+    for transform in (jax.jit, jax.vmap, jax.grad):
+        with pytest.raises(RuntimeError, match="in the caller's code"):
+            transform(failing)(0.1 if transform is not jax.vmap else jnp.array([0.1]))
+        with pytest.raises(ValueError, match="label_noise_std"):
+            transform(lambda x: theory.expected_risk_covariance(values, 10, label_noise_std=-1.0, **chain).total * x)(
+                1.0 if transform is not jax.vmap else jnp.ones(1)
+            )
+    doubled = jax.jit(lambda z: z * 2)(values)
+    assert doubled.dtype == np.float32
+    np.testing.assert_array_equal(doubled, 2 * values)

@@ -187,24 +187,6 @@ def test_steps_beyond_the_edge_of_stability_are_refused():
     assert np.isnan(jax.jit(lambda step: theory.expected_risk(20, 40, **{**CHAIN, "step_size": step}).total)(0.9))
 
 
-def test_calls_outside_the_regime_of_the_expansion_warn():
-    quiet = {"label_noise_std": 0.0, "decoding_noise_std": 0.0}
-    long = {"num_steps": 500, "step_size": 0.3182, **quiet}
-    fast = {"num_steps": 10, "step_size": theory.largest_stable_step(16, 299), **quiet}
-    for call in (
-        lambda: theory.expected_risk(8, 12, **long),
-        lambda: theory.expected_risk(16, 299, **fast),
-        lambda: theory.expected_risk_covariance(np.ones(8), 12, **long),
-        lambda: theory.expected_risk_covariance(np.ones(20), 30, **long),
-        lambda: theory.expected_risk_covariance(np.ones(16), 299, **fast),
-    ):
-        with pytest.warns(theory.results.ExpansionWarning, match="beyond the expansion's regime"):
-            call()
-    # No warning, which would be an error here.
-    theory.expected_risk(8, 12, **{**long, "num_steps": 10})
-    theory.expected_risk_covariance(np.ones(16), 299, **{**fast, "step_size": 0.5})
-
-
 def test_what_overflows_is_infinite_and_not_nan():
     wild = {**CHAIN, "step_size": 3.0, "num_steps": 200, "allow_divergence": True}
     assert all(term == np.inf for term in theory.expected_risk(20, 40, **wild))

@@ -5,33 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import integrate, optimize, stats
+from scipy import integrate, stats
 
 import theory
 from tests.errors import assert_named
-from theory.records._likelihood_intervals import allowed_falls, ends
-from theory.records._rate_fits import grid
-from theory.records.success_rates import MODELS, _evidence, _outcomes, _passed
+from tests.theory.records.laws import LAWS, drawn, independent_log_likelihood
+from theory.records.success_rates import MODELS
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data"
-
-# Laws of success rates of which pass@k is known: where single models are right, and where they are not.
-LAWS = {
-    "beta": ([], [], 1.0, 0.3, 3.0),
-    "atoms": ([0.0, 1.0], [0.3, 0.1], 0.6, 1.0, 6.0),
-    "bimodal": ([], [], None, None, None),
-    "two points": ([0.02, 0.5], [0.6, 0.4], 0.0, 1.0, 1.0),
-    "three points": ([0.05, 0.3, 0.8], [0.5, 0.3, 0.2], 0.0, 1.0, 1.0),
-}
-
-
-def drawn(law, rng, num_problems):
-    """Success rates of problems."""
-    if law == "bimodal":
-        return np.where(rng.random(num_problems) < 0.5, rng.beta(1.0, 40.0, num_problems), rng.beta(8.0, 4.0, num_problems))
-    support, weights, beta_weight, a, b = LAWS[law]
-    which = rng.choice(len(support) + 1, size=num_problems, p=[*weights, beta_weight])
-    return np.where(which < len(support), np.append(support, 0.0)[which], rng.beta(a, b, num_problems))
 
 
 def truth(law, k):
@@ -39,64 +20,6 @@ def truth(law, k):
         return (theory.beta_pass_at_k(1.0, 40.0, k) + theory.beta_pass_at_k(8.0, 4.0, k)) / 2
     support, weights, beta_weight, a, b = LAWS[law]
     return np.dot(weights, 1 - (1 - np.array(support)) ** k) + beta_weight * theory.beta_pass_at_k(a, b, k)
-
-
-@pytest.fixture(scope="module")
-def counts():
-    """Correct answers of problems with unequal numbers of samples."""
-    rng = np.random.default_rng(5)
-    num_samples = rng.choice([6, 10, 15], size=120)
-    return rng.binomial(num_samples, drawn("atoms", rng, 120)), num_samples
-
-
-def independent_log_likelihood(rates, num_correct, num_samples):
-    atoms = stats.binom.pmf(num_correct[:, None], num_samples[:, None], rates.support) @ rates.weights
-    beta = stats.betabinom.pmf(num_correct, num_samples, rates.a, rates.b) if rates.beta_weight else 0.0
-    return np.sum(np.log(atoms + rates.beta_weight * beta))
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_likelihood_is_that_of_binomial_and_beta_binomial_laws(counts, model):
-    rates = theory.records.fit_success_rates(*counts, model)
-    assert rates.log_likelihood == pytest.approx(independent_log_likelihood(rates, *counts), abs=1e-6)
-    assert rates.weights.sum() + rates.beta_weight == pytest.approx(1.0, abs=1e-12)
-
-
-@pytest.mark.parametrize(("model", "size"), [("beta", 2), ("beta with atoms", 4)])
-def test_no_optimiser_finds_more_probable_parameters(counts, model, size):
-    def negative(point):
-        shares = np.exp(np.append(point[2:], 0.0)) / np.exp(np.append(point[2:], 0.0)).sum()
-        never, always, rest = shares if size == 4 else (0.0, 0.0, 1.0)
-        beta = stats.betabinom.pmf(*counts, *np.exp(point[:2]))
-        return -np.sum(np.log(never * (counts[0] == 0) + always * (counts[0] == counts[1]) + rest * beta))
-
-    options = {"maxiter": 4000, "maxfev": 4000, "xatol": 1e-6, "fatol": 1e-9}
-    found = optimize.minimize(negative, np.zeros(size), method="Nelder-Mead", options=options)
-    rates = theory.records.fit_success_rates(*counts, model)
-    assert rates.log_likelihood == pytest.approx(-found.fun, abs=1e-4)
-    assert (rates.a, rates.b) == pytest.approx(np.exp(found.x[:2]), rel=0.01)
-
-
-def gradient(rates, num_correct, num_samples):
-    """Of the mean log-likelihood, towards each of many rates."""
-    mixed = stats.binom.pmf(num_correct[:, None], num_samples[:, None], rates.support) @ rates.weights
-    others = stats.binom.pmf(num_correct[:, None], num_samples[:, None], np.linspace(0, 1, 2001))
-    return np.mean(others / mixed[:, None], axis=0)
-
-
-def test_any_law_satisfies_the_conditions_of_the_maximum(counts):
-    rates = theory.records.fit_success_rates(*counts, "any law")
-    assert gradient(rates, *counts).max() < 1.002  # one, but for the grid
-    wrong = rates._replace(support=rates.support * 0.9)
-    assert gradient(wrong, *counts).max() > 1.02
-    best = max(theory.records.fit_success_rates(*counts, model).log_likelihood for model in MODELS[:2])
-    assert rates.log_likelihood > best - 0.01
-
-
-def test_one_rate_is_found():
-    rates = theory.records.fit_success_rates(np.full(20, 5), 10, "any law")
-    assert (rates.support, rates.weights) == (pytest.approx([0.5]), pytest.approx([1.0]))
-    assert theory.records.predicted_pass_at_k(rates, np.array([1, 3])) == pytest.approx([0.5, 0.875])
 
 
 @pytest.mark.parametrize("model", ["chosen", *MODELS])
@@ -142,16 +65,6 @@ def test_order_and_form_of_the_problems_do_not_matter(counts):
     assert (one.estimate <= one.high).all()
 
 
-def test_many_samples_of_many_problems_are_fitted_at_the_observed_rates():
-    """Two hundred thousand samples: pass@k is the unbiased estimate, to less than its own error of about 0.002."""
-    rng = np.random.default_rng(14)
-    num_correct = rng.binomial(200_000, rng.beta(0.3, 2.0, 60))
-    law = theory.records.fit_success_rates(num_correct, 200_000, "any law")
-    for k in (10, 1000):
-        unbiased = theory.pass_at_k(200_000, num_correct, k).mean()
-        assert theory.records.predicted_pass_at_k(law, k) == pytest.approx(unbiased, abs=1e-3)
-
-
 def test_held_out_likelihood_is_that_of_each_problem_under_the_others():
     num_correct = np.array([0, 0, 0, 1, 1, 2, 5, 6])
     for model, held_out in theory.records.fit_success_rates(num_correct, 6).held_out.items():
@@ -178,68 +91,6 @@ def test_held_out_likelihood_prefers_the_law_that_is_true():
     assert fits["beta"].model in MODELS[:2]
     assert fits["atoms"].model == "beta with atoms"
     assert fits["bimodal"].model == fits["two points"].model == "any law"
-
-
-def test_ends_of_any_law_by_another_optimiser():
-    """Least and largest pass@12 of laws on a grid whose likelihood is allowed, by sequential quadratic programming."""
-    num_correct, k, some = np.array([0] * 12 + [1] * 5 + [2] * 2 + [3] * 6), 12, np.linspace(0, 1, 41)
-    chances = stats.binom.pmf(num_correct[:, None], 3, some)
-    value = 1 - (1 - some) ** k
-    best = theory.records.fit_success_rates(num_correct, 3, "any law").log_likelihood
-    allowed = stats.chi2.ppf(0.9, 1) / 2
-    limits = [
-        {"type": "eq", "fun": lambda w: w.sum() - 1},
-        {"type": "ineq", "fun": lambda w: np.sum(np.log(np.maximum(chances @ w, 1e-12))) - best + allowed},
-    ]
-    start, options = np.full(41, 1 / 41), {"maxiter": 500}
-    others = [
-        optimize.minimize(lambda w, s=s: s * (value @ w), start, bounds=[(0, 1)] * 41, constraints=limits, options=options)
-        for s in (1, -1)
-    ]
-    outcomes = _outcomes(num_correct, 3)
-    rates = grid(outcomes)
-    evidence, values = _evidence(outcomes, rates), _passed(rates, np.array([12.0]))
-    ((low, high),) = ends(evidence, values, np.full((1, 2), 2 * allowed))[0]
-    assert low == pytest.approx(others[0].fun, abs=0.01)
-    assert high == pytest.approx(-others[1].fun, abs=0.01)
-    (narrower,) = ends(evidence, values, np.full((1, 2), allowed))[0]
-    assert low < narrower[0] - 0.01
-    assert narrower[1] + 0.01 < high
-
-
-def test_zero_counts_are_inverted_exactly():
-    """Without a success, the upper end has e^-2.3 = 0.1 as chance of none, not that of a chi^2 quantile, e^-1.35."""
-    outcomes, k = _outcomes(np.zeros(100, int), 5), np.array([50.0])
-    rates = grid(outcomes, 1e-8)
-    evidence, values = _evidence(outcomes, rates), _passed(rates, k)
-    falls = allowed_falls(evidence, values, 0.9, 200)
-    assert falls[0, 0] == stats.chi2.ppf(0.9, 1)  # there is nothing below
-    mean = falls[0, 1] / 2  # number of successes expected
-    assert 2.1 < mean < 3.5
-    high = ends(evidence, values, falls)[0][0, 1]
-    assert 1 - (1 - mean / 500) ** 50 == pytest.approx(high, rel=0.03)
-    assert falls[0, 1] > 1.4 * stats.chi2.ppf(0.9, 1)
-
-
-def test_one_failure_does_not_narrow_an_interval():
-    """Near saturation resamples of the most probable law are all alike, and once gave [.9996, 1] here."""
-    every, one = (theory.records.pass_at_k_interval([2] * 36 + [last], 2, 6) for last in (2, 1))
-    for interval in (every, one):
-        assert 0.92 < interval.low < 0.97
-        assert interval.high > 0.999
-
-
-def test_an_interval_does_not_depend_on_what_else_is_asked():
-    """Resamples are judged at k of fixed places, whichever k are asked for."""
-    rng = np.random.default_rng(13)
-    num_correct = rng.binomial(8, drawn("beta", rng, 80))
-    every = np.array([1, 5, 8, 16, 50])
-    together = theory.records.pass_at_k_interval(num_correct, 8, every, num_resamples=20)
-    for place, k in enumerate(every):
-        alone = theory.records.pass_at_k_interval(num_correct, 8, int(k), num_resamples=20)
-        assert (together.low[place], together.high[place]) == pytest.approx((alone.low, alone.high), abs=2e-3)
-    assert (np.diff(together.low) > -2e-3).all()
-    assert (np.diff(together.high) > 0).all()
 
 
 def recorded(name):
