@@ -14,7 +14,7 @@ import pytest
 from experiments.command import cli, workers
 from experiments.page import results
 from experiments.run.errors import DEFECT, DISAGREES, LOST
-from tests.experiments.command.test_cli import QUIET
+from tests.experiments.commands import QUIET
 from tests.ttc_jax.sweep.processes import free_address, num_measured
 
 LONG = ["run", "averaging", "--num-tasks", "1000000", "--memory-mib", "1"]

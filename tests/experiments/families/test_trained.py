@@ -13,17 +13,13 @@ from experiments.families import trained
 from experiments.run import cache
 from experiments.run.engine import Engine
 from experiments.studies import learned_chain
-from tests.experiments.command.test_cli import SMALL_GPT
+from tests.experiments.commands import SMALL_GPT
+
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 NOISES = np.array([0.5, 1.0])
 CONFIG = replace(learned_chain.QUICK, num_layers=1, width=8, training_steps=4, batch_size=4)
 RUN = ["run", "learned-chain", "--num-tasks", "40", *SMALL_GPT, "--num-steps", "1", "3", "--num-candidates", "1", "2"]
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TTC_CACHE", str(tmp_path / "cache"))
 
 
 def weights(seed=0, config=CONFIG, noises=NOISES):
@@ -43,15 +39,6 @@ def test_weights_are_trained_once():
     others = [weights(seed=1), weights(config=replace(CONFIG, learning_rate=0.01)), weights(noises=NOISES + 0.1)]
     assert all(told for _, told in others)
     assert len(list(cache.weights().iterdir())) == 4
-
-
-def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
-    assert cache.folder() == tmp_path / "cache"
-    monkeypatch.delenv("TTC_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache.folder() == tmp_path / "xdg" / "ttc-jax"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache.folder() == Path.home() / ".cache" / "ttc-jax"
 
 
 def failed(arguments, capsys):

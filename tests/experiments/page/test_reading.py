@@ -6,9 +6,6 @@ import io
 import json
 import os
 import re
-import shutil
-import signal
-from html.parser import HTMLParser
 from pathlib import Path
 
 import h5py
@@ -19,95 +16,16 @@ import rich.progress
 import rich.text
 import xarray as xr
 
-from experiments import studies
 from experiments.command import cli
 from experiments.command.presentations import presentation
 from experiments.page import reading, report, results
-from experiments.run.errors import UserError, printable
-from tests.experiments.command.test_cli import QUIET
+from experiments.run.errors import UserError
+from tests.experiments.page.hostile import HOSTILE, runs_foreign_code, with_hostile_texts
+from tests.experiments.page.made import RUN, copied, rewritten, said
 from ttc_jax.records import jsonl
 from ttc_jax.records.jsonl import Problem
 
-RUN = ["run", "averaging", *QUIET]
-HOSTILE = "'\"><img src=x onerror=alert(1)><script>alert(1)</script>\x1b[31m"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """One run of a study."""
-    folder = tmp_path_factory.mktemp("made")
-    assert cli.main([*RUN, "--out", str(folder)]) == 0
-    return folder / "averaging"
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """Each test in a folder of its own, and stopped if it waits for ever."""
-    monkeypatch.chdir(tmp_path)
-
-    def waited(*_):
-        raise TimeoutError("waited for a file that nobody writes")
-
-    before = signal.signal(signal.SIGALRM, waited)
-    signal.alarm(120)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-
-
-def copied(made, name="averaging"):
-    """A copy of the run in the folder of results."""
-    return Path(shutil.copytree(made, Path("results") / name))
-
-
-def rewritten(folder, data):
-    """The folder with other results, which are received without a hash."""
-    (folder / reading.SUMS).unlink(missing_ok=True)
-    data.to_netcdf(folder / reading.DATA, engine="h5netcdf")
-    return folder
-
-
-def said(capsys):
-    """The one line of complaint."""
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("ttc: ")
-    assert line.isprintable()
-    assert len(line) < 1200
-    return line
-
-
-class Tags(HTMLParser):
-    def __init__(self, page):
-        super().__init__()
-        self.found = []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        self.found.append((tag, [name for name, _ in attributes]))
-
-
-def runs_foreign_code(page):
-    """Whether a page has a tag or an attribute that a value of the results has brought in."""
-    tags = Tags(page).found
-    scripts = sum(tag == "script" for tag, _ in tags)
-    return scripts != 1 or any(name.startswith("on") for _, names in tags for name in names)
-
-
-def with_hostile_texts(folder):
-    """Hostile texts wherever a text is allowed."""
-    data = reading.read(folder)
-    config = {**json.loads(data.attrs["config"]), HOSTILE: HOSTILE}
-    hostile = json.dumps({HOSTILE: HOSTILE})
-    texts = {"config": json.dumps(config), "versions": hostile, "execution": hostile, "device": HOSTILE, "reference": HOSTILE}
-    data = data.assign_attrs(texts, warnings=json.dumps([HOSTILE, "x" * 3_000_000]))
-    values = data["num_candidates"].to_numpy().astype(str).astype(object)
-    values[0] = HOSTILE
-    terms = {
-        "predicted_" + HOSTILE.replace("/", ""): data["predicted"],
-        "wrong_" + HOSTILE.replace("/", ""): data["predicted"] + 1,
-    }
-    rewritten(folder, data.assign(terms).assign(num_tries=("kind", values)))
-    return folder.rename(folder.with_name(HOSTILE.replace("/", "")))
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def test_values_of_received_results_are_shown_and_not_run(made, monkeypatch):
@@ -324,41 +242,6 @@ def test_the_page_is_of_the_intact_results_and_names_the_others(made, capsys):
     assert all(reason in page for reason in ("not a regular file", "its hash is not the one"))
 
 
-@pytest.mark.parametrize("path", [reading.DATA, "sweeps/run.json", "verdict.json", ".lock"])
-@pytest.mark.parametrize("kind", ["fifo", "folder"])
-def test_a_run_does_not_wait_for_a_pipe_nor_trip_over_a_folder(made, path, kind, capsys):
-    folder = copied(made)
-    (folder / path).unlink()
-    os.mkfifo(folder / path) if kind == "fifo" else (folder / path).mkdir()
-    if (kind, path) == ("fifo", ".lock"):
-        return  # a lock may be a pipe: it is locked, not read
-    assert cli.main(RUN) == 2
-    assert str(folder) in said(capsys)
-
-
-DEEP = "[" * 100_000
-EDITED = {
-    "deep": DEEP,
-    "list": "[]",
-    "wrong type of config": json.dumps({"study": "averaging", "config": [1], "seed": 0}),
-    "wrong type in config": json.dumps({"study": "averaging", "config": json.dumps({"dim": {"a": 1}}), "seed": 0}),
-    "deep config": json.dumps({"study": "averaging", "config": DEEP, "seed": 0}),
-    "wrong type of seed": json.dumps({"study": "averaging", "config": "{}", "seed": None}),
-    "wrong type of execution": json.dumps({"study": "averaging", "config": "{}", "seed": 0, "execution": 3}),
-    "notes of the user": "my notes",
-}
-
-
-@pytest.mark.parametrize("name", EDITED)
-def test_a_foreign_description_of_a_run_is_kept(name, capsys):
-    path = Path("results/averaging/sweeps/run.json")
-    path.parent.mkdir(parents=True)
-    path.write_text(EDITED[name])
-    assert cli.main(RUN) == 2
-    assert "run.json must be the description of a run" in said(capsys)
-    assert path.read_text() == EDITED[name]
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -400,88 +283,6 @@ def test_files_of_the_user_are_not_replaced_unasked(made, capsys):
     assert (folder / "figure.png").read_bytes() == b"retouched"
 
 
-@pytest.mark.parametrize("text", ["", "mine", f"{'0' * 64}  thesis.pdf", f"{'0' * 64}  data.nc\n{'0' * 64}  thesis.pdf"])
-def test_hashes_of_the_user_are_not_replaced_unasked(text, capsys):
-    path = Path("results/averaging") / reading.SUMS
-    path.parent.mkdir(parents=True)
-    path.write_text(text)
-    assert cli.main(RUN) == 2
-    assert "with SHA256SUMS; --overwrite" in said(capsys)
-    assert path.read_text() == text
-    path.write_text(f"{'0' * 64}  data.nc\n")
-    results.check_free(path.parent, {}, overwrite=False)
-
-
-@pytest.mark.parametrize("name", [reading.SUMS, results.SWEEPS])
-def test_a_name_that_is_taken_stops_a_run_before_it_measures(name, capsys, monkeypatch):
-    path = Path("results/averaging") / name
-    path.parent.mkdir(parents=True)
-    path.mkdir() if name == reading.SUMS else path.write_text("mine")
-    monkeypatch.setattr("experiments.run.study.run", pytest.fail)
-    assert cli.main([*RUN, "--overwrite"]) == 2
-    line = said(capsys)
-    assert name in line
-    assert line.endswith("move it")
-
-
-def test_leftovers_are_removed_and_folders_with_their_names_stay():
-    folder = Path("results/averaging")
-    sweeps = folder / results.SWEEPS
-    for parent in (folder, sweeps):
-        (parent / ".mine.unfinished").mkdir(parents=True)
-        (parent / ".run.json.17.unfinished").write_text("cut off")
-    with results.claimed(folder, {}, overwrite=False):
-        for parent in (folder, sweeps):
-            assert [path.name for path in parent.glob(".*.unfinished")] == [".mine.unfinished"]
-
-
-def test_results_of_other_versions_are_not_replaced_unasked(made, capsys, monkeypatch):
-    copied(made)
-    monkeypatch.setattr(results, "versions", lambda: {**json.loads(reading.read(made).attrs["versions"]), "jax": "0.0.1"})
-    assert cli.main(RUN) == 2
-    assert re.search(r"version of jax [\d.]+ instead of 0\.0\.1", said(capsys))
-
-
-def test_a_kill_between_two_files_does_not_damage_results(made, monkeypatch):
-    """The writer ends after each of its renames; the files are then old or new, and are its own."""
-    data = reading.read(made)
-    data.attrs |= {name: int(data.attrs[name]) for name in ("seed", "num_tasks", "num_looks")}
-    true, calls = os.replace, []
-
-    class Kill(BaseException):
-        pass
-
-    def killed(source, target):
-        true(source, target)
-        calls.append(target)
-        if len(calls) == last:
-            raise Kill
-
-    for last in range(1, 7):
-        folder = copied(made, str(last))
-        calls.clear()
-        with monkeypatch.context() as patched:
-            patched.setattr(os, "replace", killed)
-            with pytest.raises(Kill):
-                results.write(folder, data.assign_attrs(wall_time_s=float(last)), studies.load("averaging"))
-        assert reading.load(folder).has_hash
-        attributes = {name: data.attrs[name] for name in ("study", "config", "execution", "seed")}
-        results.check_free(folder, attributes, overwrite=False)
-
-
-def test_all_files_are_read_before_the_first_is_analysed(capsys):
-    jsonl.write("good.jsonl", [Problem(number, gold="1", answers=("1", "2")) for number in range(9)])
-    Path("bad.jsonl").write_text("{}\n")
-    for wrong in ("bad.jsonl", "none.jsonl", os.fsdecode(b"bad\xff.jsonl"), "report.html.jsonl", ".jsonl"):
-        if not Path(wrong).exists() and wrong != "none.jsonl":
-            Path(wrong).write_bytes(Path("good.jsonl").read_bytes())
-        assert cli.main(["recorded", "good.jsonl", wrong]) == 2
-        assert printable(wrong) in said(capsys)
-    assert cli.main(["recorded", "good.jsonl", "more.jsonl", "other/good.json"]) == 2
-    assert "differ without their endings, got good.jsonl and other/good.json; rename one" in said(capsys)
-    assert not Path("results").exists()
-
-
 def test_names_of_files_reach_the_terminal_as_plain_text(capsys, monkeypatch):
     name = "a\x1b[2J\n[red]b"
     monkeypatch.setattr(report, "write", lambda folder, presentation, overwrite: (folder / report.PAGE, []))
@@ -491,18 +292,3 @@ def test_names_of_files_reach_the_terminal_as_plain_text(capsys, monkeypatch):
     monkeypatch.setattr(rich.progress.Progress, "add_task", lambda self, text, **_: described.append(text))
     with cli._progress(name):
         assert rich.text.Text.from_markup(described[0]).plain == "a\\x1b[2J [red]b"
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("a\nb\tc", "a b c"),
-        ("\x1b[2J", "\\x1b[2J"),
-        ("a\u202eb", "a\\u202eb"),
-        (os.fsdecode(b"\xff"), "\\udcff"),
-        ("é 値", "é 値"),
-    ],
-)
-def test_foreign_text_is_one_printable_line(text, shown):
-    assert printable(text) == shown
-    assert printable("x" * 3_000_000, 10) == "x" * 10 + "... (3000000 characters)"

@@ -157,21 +157,6 @@ def test_the_head_sums_up_what_the_folders_say(page, folder):
         assert f"{name.replace('&', '&amp;')} {row}" in head
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.04, "0.0 s"),
-        (59.94, "59.9 s"),
-        (59.96, "1 min 0 s"),
-        (119.7, "2 min 0 s"),
-        (3599.6, "1 h 0 min"),
-        (7260, "2 h 1 min"),
-    ],
-)
-def test_durations_are_said_in_words(seconds, words):
-    assert markup.duration(seconds) == words
-
-
 def test_figures_are_told_in_words(page):
     told = re.search(r"alt='Figure of averaging: ([^']*)'", page)[1]
     number = r"[\d.e+-]+"

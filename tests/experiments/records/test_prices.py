@@ -1,35 +1,15 @@
 """What a price buys: ways of choosing against known laws, and against the samples that were not used to predict them."""
 
-import itertools
-import json
-
 import numpy as np
 import pytest
 from scipy import stats
 
 import theory
-from experiments.records import analysis, prices, result, samples
-from experiments.records.analysis import RecordConfig
+from experiments.records import prices, samples
 from experiments.records.prices import BEST, CHECKED, STOPPED, VOTE
-from experiments.records.samples import Half, Samples
+from experiments.records.samples import Half
+from tests.experiments.records.recorded import RATES, analysed, halves, problems_of
 from ttc_jax.records.jsonl import Problem
-
-RATES = np.array([0.05, 0.3, 0.6, 0.9])
-
-
-def problems_of(rates, num_samples, rng, scores=False):
-    """Right answers are 0, wrong ones 1, 2 and 3; the score of a right one is larger by one standard deviation."""
-    found = []
-    for place, rate in enumerate(rates):
-        flags = rng.random(num_samples) < rate
-        answers = np.where(flags, 0, rng.integers(1, 4, num_samples)).astype(str)
-        known = {"scores": (flags + rng.normal(size=num_samples)).tolist()} if scores else {}
-        found.append(Problem(place, gold="0", answers=tuple(answers), **known))
-    return found
-
-
-def halves(problems, budget):
-    return samples.split(problems, budget, np.random.default_rng(0))
 
 
 def ways(problems, budget, *, furthest=0, level=0.05, has_checker=False):
@@ -78,22 +58,6 @@ def test_the_best_by_score_of_known_rates(known):
             below = p * right.cdf(scores) + (1 - p) * wrong.cdf(scores)
             exact.append(np.trapezoid(number * below ** (number - 1) * p * right.pdf(scores), scores))
         assert known[f"{BEST}{number}"].accuracy == pytest.approx(np.mean(exact), abs=0.02)
-
-
-def test_the_best_of_a_pool_is_that_of_all_subsets():
-    """Six samples, two of equal score: every subset of each size, and the library's own formula."""
-    one = Samples(np.zeros(6, int), np.array([1, 0, 1, 0, 0, 1], bool), np.array([0.3, 2.0, 2.0, -1.0, 0.1, 0.3]))
-    numbers = np.array([1, 2, 4, 6])
-    exact = []
-    for number in numbers:
-        chosen = []
-        for subset in map(list, itertools.combinations(range(6), number)):
-            top = one.scores[subset] == one.scores[subset].max()
-            chosen.append(one.flags[subset][top].mean())
-        exact.append(np.mean(chosen))
-    found = samples.best_accuracies(one, numbers)
-    np.testing.assert_allclose(found, exact, rtol=1e-12)
-    np.testing.assert_allclose(found, theory.answers.best_of_pool(-one.scores, one.flags.astype(float), numbers), rtol=1e-9)
 
 
 def test_a_way_of_one_sample_is_a_vote(known):
@@ -175,53 +139,6 @@ def test_counts_alone_can_only_be_checked():
     assert {name.rstrip("0123456789") for name in priced(*parts, has_checker=True)} == {CHECKED}
 
 
-def analysed(problems, **asked):
-    return analysis.analyse(problems, RecordConfig("file", "hash", **asked), 0)
-
-
-@pytest.fixture(scope="module")
-def scored():
-    rng = np.random.default_rng(7)
-    return analysed(problems_of(rng.beta(0.4, 2.0, 60), 40, rng, scores=True), budget=20)
-
-
-def test_a_frontier_counts_the_prices(scored):
-    """Free scores make the best of many worth more than its vote; dear ones are worth nothing."""
-    config = json.loads(scored.attrs["config"])
-
-    def priced(**change):
-        return result.frontier(scored.assign_attrs(config=json.dumps({**config, **change})))
-
-    free, dear, double = priced(), priced(verifier_price=100.0), priced(price=2.0)
-    assert any(one["way"].startswith(BEST) for one in free)
-    assert not any(one["way"].startswith(BEST) and one["cost"] < 100 for one in dear)
-    for kept in (free, dear):
-        assert (np.diff([one["cost"] for one in kept]) > 0).all()
-        assert (np.diff([one["accuracy"] for one in kept]) > 0.005).all()
-    assert [one["cost"] for one in double] == [2 * one["cost"] for one in free]
-
-
-def test_advice_grows_with_the_worth_of_an_answer(scored):
-    config = json.loads(scored.attrs["config"])
-
-    def advised(value):
-        found = result.findings(scored.assign_attrs(config=json.dumps({**config, "value": value})))
-        return next((said for name, said in found.items() if name.startswith("best if")), None)
-
-    assert advised(None) is None
-    assert advised(0.5).startswith("none is worth its cost")
-    costs = [float(advised(value).split("cost ")[1].split(",")[0]) for value in (10.0, 100.0, 1000.0)]
-    assert costs == sorted(costs)
-    assert costs[0] < costs[-1]
-
-
-def test_a_price_for_checks_is_asked_for(scored):
-    rng = np.random.default_rng(8)
-    problems = problems_of(RATES, 20, rng)
-    assert not any(str(way).startswith(CHECKED) for way in analysed(problems)["way"].to_numpy())
-    assert any(str(way).startswith(CHECKED) for way in analysed(problems, verifier_price=0.0)["way"].to_numpy())
-
-
 def test_samples_of_no_score_are_not_chosen_by_score():
     mixed = problems_of(RATES, 20, np.random.default_rng(9), scores=True)
     mixed[0] = mixed[0].__class__("mute", gold="0", answers=mixed[0].answers)
@@ -229,13 +146,6 @@ def test_samples_of_no_score_are_not_chosen_by_score():
     data = analysed(mixed, verifier_price=1.0)  # the price of a score is not that of a checker
     assert not any(str(way).startswith((BEST, CHECKED)) for way in data["way"].to_numpy())
     assert "1 of 4 problems have no scores, 'mute' the first" in data.attrs["warnings"]
-
-
-def test_the_page_says_where_advice_ends():
-    rng = np.random.default_rng(11)
-    problems = problems_of(np.full(40, 0.02), 20, rng)
-    said = result.findings(analysed(problems, verifier_price=0.0, value=1e6))
-    assert "this is as far as was looked" in said["best if a right answer is worth 1e+06"]
 
 
 def test_one_vote_that_stops_is_counted_by_hand():
@@ -247,10 +157,3 @@ def test_one_vote_that_stops_is_counted_by_hand():
     turned = np.array([*[1] * 9, *[0] * 20])  # wrong at first, and certain of it
     taken, gained = prices._stopped(turned, turned == 0, np.array([29]), 0.05)
     assert (taken.tolist(), gained.tolist()) == ([9], [-1.0])
-
-
-def test_halves_with_samples_are_kept_apart():
-    first, rest = halves(problems_of(RATES, 20, np.random.default_rng(0)), 12)
-    assert (first.num_samples == 12).all()
-    assert (rest.num_samples == 8).all()
-    assert isinstance(first.samples[0], Samples)

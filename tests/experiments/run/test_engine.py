@@ -16,15 +16,12 @@ from experiments.page import results
 from experiments.run import study
 from experiments.run.agreement import judge
 from experiments.run.engine import Engine, Execution, Replay
-from tests.experiments.command.test_cli import QUIET, SMALL
+from tests.experiments.commands import QUIET, SMALL
 from ttc_jax import DamagedChunkWarning
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 KEY = jax.random.key(5)
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def said(measure, *, num_tasks=4000, execution=None, **options):
@@ -183,19 +180,3 @@ def test_results_of_other_settings_are_measured_anew(capsys):
     assert results.read(Path("results/averaging")).attrs["num_resumed"] == 0
     assert cli.main(["run", "averaging", *QUIET, "--seed", "1"]) == 0
     assert results.read(Path("results/averaging")).attrs["num_resumed"] == 40
-
-
-def test_two_runs_do_not_share_a_folder(capsys):
-    with results.claimed(Path("results/averaging"), {"study": "averaging", "config": "{}", "seed": 0}, False):
-        assert cli.main(["run", "averaging", *QUIET]) == 2
-    assert "no other run writes to, got results/averaging" in capsys.readouterr().err
-    assert cli.main(["run", "averaging", *QUIET]) == 0
-
-
-def test_a_run_killed_while_its_files_were_put_in_place_goes_on(monkeypatch):
-    """The figure is there and the data not yet: these are the run's own files, not somebody else's."""
-    assert cli.main(["run", "averaging", *QUIET]) == 0
-    Path("results/averaging/data.nc").unlink()
-    Path("results/averaging/.unfinished-left").mkdir()
-    assert cli.main(["run", "averaging", *QUIET]) == 0
-    assert not list(Path("results/averaging").glob(".unfinished*"))
