@@ -1,4 +1,4 @@
-"""The arrows of ARCHITECTURE.md, the purity of the libraries, and what the files may say."""
+"""The arrows of ARCHITECTURE.md, the purity of the libraries, the mirror in the tests, and what the files may say."""
 
 import ast
 import re
@@ -45,6 +45,9 @@ LAYERS = {
     ],
 }
 MOST_ROOMS = 12
+MIRRORED = ("ttc_jax", "theory", "experiments")
+# The studies are run by tests/agreement/test_studies.py; a contract is that of a whole package.
+WITHOUT_TESTS_OF_THEIR_OWN = {"ttc_jax/_version.py"}
 
 
 def modules(package):
@@ -114,6 +117,24 @@ def test_imports_have_no_circle():
     while leaves := {name for name, targets in graph.items() if not targets & set(graph)}:
         graph = {name: targets for name, targets in graph.items() if name not in leaves}
     assert not graph, f"modules in or above a circle: {sorted(graph)}"
+
+
+@pytest.mark.parametrize("package", MIRRORED)
+def test_tests_mirror_the_package(package):
+    """Each module has the test file of its name, without the underscore of a private one, and each test file its module."""
+    required, possible = set(), {f"tests/{package}/test_contract.py"}
+    for path in modules(package):
+        module = path.relative_to(ROOT)
+        if path.name == "__init__.py" or str(module) in WITHOUT_TESTS_OF_THEIR_OWN:
+            continue
+        test = f"tests/{module.parent}/test_{module.name.removeprefix('_')}"
+        assert test not in possible, f"two modules have the test file {test}"
+        possible.add(test)
+        if module.parent != Path("experiments", "studies"):
+            required.add(test)
+    found = {str(path.relative_to(ROOT)) for path in (ROOT / "tests" / package).rglob("test_*.py")}
+    assert required <= found, f"modules without a test file: {sorted(required - found)}"
+    assert found <= possible, f"test files without a module: {sorted(found - possible)}"
 
 
 @pytest.mark.parametrize("package", ["ttc_jax", "theory"])
