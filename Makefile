@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 
 all: test reproduce
 
-# The stamp is as old as the last install, so that a changed pyproject.toml installs again.
-$(VENV)/installed: pyproject.toml
+# The stamp is as old as the last install, so that a changed pyproject.toml or version installs again.
+$(VENV)/installed: pyproject.toml ttc_jax/_version.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@

@@ -184,45 +184,33 @@ class Instance:
 Domain = Real | Count | Number | Size | Sizes | Probabilities | OneOf | Flag | Instance
 
 
-def host_only(**domains: Domain) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """Declare a function that runs in NumPy on the host: a traced value in any argument is a TypeError.
-
-    Arguments are checked as by :func:`checked`. The attribute ``kind`` of the decorated function is "host-only".
-    """
-
-    def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-        inner = checked(**domains)(function)
-        signature = inspect.signature(function)
-
-        @functools.wraps(inner)
-        def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-            try:
-                bound = signature.bind(*args, **kwargs)
-            except TypeError:
-                return function(*args, **kwargs)  # Python's own message names the function
-            for name, value in bound.arguments.items():
-                check_plain(name, value, f"; {function.__name__} runs on the host: call it outside of the transformation")
-            return inner(*args, **kwargs)
-
-        call.kind = "host-only"  # type: ignore[attr-defined]
-        return call
-
-    return decorate
-
-
 def checked(**domains: Domain) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Declare a traceable function, and check its arguments by name before every call.
 
     An argument whose default is None may be None. Scalars must broadcast together; arrays must have the declared dimensions.
     The function gets the checked values. The decorated function has the attributes ``domains`` and ``kind``, "traceable".
     """
+    return _declared("traceable", domains)
 
+
+def host_only(**domains: Domain) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """Declare a function that runs in NumPy on the host: a traced value in any argument is a TypeError.
+
+    Arguments are checked as by :func:`checked`. The attribute ``kind`` of the decorated function is "host-only".
+    """
+    return _declared("host-only", domains)
+
+
+def _declared(
+    kind: str, domains: Mapping[str, Domain]
+) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
         signature = inspect.signature(function)
         unknown = set(domains) - set(signature.parameters)
         if unknown:
             raise TypeError(f"{function.__name__} has no argument {sorted(unknown)[0]}")
         optional = {name for name in domains if signature.parameters[name].default is None}
+        remedy = f"; {function.__name__} runs on the host: call it outside of the transformation"
 
         @functools.wraps(function)
         def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -232,6 +220,9 @@ def checked(**domains: Domain) -> Callable[[Callable[Parameters, Result]], Calla
                 return function(*args, **kwargs)  # Python's own message names the function
             bound.apply_defaults()
             given = bound.arguments
+            if kind == "host-only":
+                for name, value in given.items():
+                    check_plain(name, value, remedy)
             for name, domain in domains.items():
                 if not (given[name] is None and name in optional):
                     given[name] = domain(name, given[name])
@@ -239,7 +230,7 @@ def checked(**domains: Domain) -> Callable[[Callable[Parameters, Result]], Calla
             return function(*bound.args, **bound.kwargs)
 
         call.domains = domains  # type: ignore[attr-defined]
-        call.kind = "traceable"  # type: ignore[attr-defined]
+        call.kind = kind  # type: ignore[attr-defined]
         return call
 
     return decorate

@@ -75,8 +75,8 @@ def _of_kind(name: str, value: Any, kind: Any) -> Any:
         raise ValueError(f"{name} must be a function, got {described(value)}")
     elif Mapping in origins and not isinstance(value, Mapping):
         raise ValueError(f"{name} must be a dictionary, got {described(value)}")
-    elif bool in options and not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{name} must be True or False, got {described(value)}")
+    elif bool in options:
+        flag(name, value)
     return value
 
 
@@ -156,16 +156,27 @@ def integers(name: str, values, *, minimum: int) -> tuple[int, ...]:
     return tuple(integer(name, value, minimum=minimum) for value in values)
 
 
-def real(name: str, value, *, minimum: float = -np.inf, maximum: float = np.inf, open_ends: bool = False):
-    """`value`, of finite numbers in the range (ends excluded if `open_ends`): ValueError otherwise, NaN if traced."""
-    allowed = _allowed(minimum, maximum, open_ends)
+def real(
+    name: str,
+    value,
+    *,
+    minimum: float = -np.inf,
+    maximum: float = np.inf,
+    open_ends: bool = False,
+    infinite: bool = False,
+):
+    """`value`, of numbers in the range (ends excluded if `open_ends`): ValueError otherwise, NaN if traced.
+
+    Infinite numbers are outside the range unless `infinite`.
+    """
+    allowed = _allowed(minimum, maximum, open_ends, infinite)
     numbers = _numbers(name, value, allowed)
     if isinstance(value, jax.core.Tracer):
         known = (value > minimum) & (value < maximum) if open_ends else (value >= minimum) & (value <= maximum)
-        return jnp.where(known & jnp.isfinite(value), value.astype(jnp.result_type(value, float)), jnp.nan)
+        return jnp.where(known & (infinite | jnp.isfinite(value)), value.astype(jnp.result_type(value, float)), jnp.nan)
     numbers = np.asarray(numbers, dtype=float)
     inside = (numbers > minimum) & (numbers < maximum) if open_ends else (numbers >= minimum) & (numbers <= maximum)
-    wrong = numbers[~(np.isfinite(numbers) & inside)]
+    wrong = numbers[~(inside & (infinite | np.isfinite(numbers)))]
     if wrong.size:
         raise ValueError(f"{name} must be {allowed}, got {shown(wrong.flat[0])}")
     return value
@@ -177,12 +188,20 @@ def shown(number: float) -> str:
     return short if float(short) == number or number != number else repr(float(number))
 
 
-def scalar(name: str, value, *, minimum: float = -np.inf, maximum: float = np.inf, open_ends: bool = False):
-    """`value`, one finite number in the range: ValueError otherwise, NaN if traced."""
-    numbers = _numbers(name, value, _allowed(minimum, maximum, open_ends))
+def scalar(
+    name: str,
+    value,
+    *,
+    minimum: float = -np.inf,
+    maximum: float = np.inf,
+    open_ends: bool = False,
+    infinite: bool = False,
+):
+    """`value`, one number, as in :func:`real`."""
+    numbers = _numbers(name, value, _allowed(minimum, maximum, open_ends, infinite))
     if np.ndim(numbers) != 0:
         raise ValueError(f"{name} must be a single number, got shape {np.shape(numbers)}")
-    return real(name, value, minimum=minimum, maximum=maximum, open_ends=open_ends)
+    return real(name, value, minimum=minimum, maximum=maximum, open_ends=open_ends, infinite=infinite)
 
 
 def finite(name: str, array) -> None:
@@ -199,6 +218,18 @@ def one_of(name: str, value, kinds: tuple[type, ...]) -> None:
     """ValueError unless `value` is an instance of one of the `kinds`."""
     if not isinstance(value, kinds):
         raise ValueError(f"{name} must be {' or '.join(kind.__name__ for kind in kinds)}, got {described(value)}")
+
+
+def choice(name: str, value, options: tuple[str, ...]) -> None:
+    """ValueError unless `value` is one of the words in `options`."""
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{name} must be one of {', '.join(options)}, got {described(value)}")
+
+
+def flag(name: str, value) -> None:
+    """ValueError unless `value` is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False, got {described(value)}")
 
 
 def key(value) -> None:
@@ -224,7 +255,9 @@ def shape(name: str, array, expected: tuple[int | None, ...]) -> None:
         raise ValueError(f"{name} must have shape {wanted}, got {actual}")
 
 
-def _allowed(minimum: float, maximum: float, open_ends: bool) -> str:
+def _allowed(minimum: float, maximum: float, open_ends: bool, infinite: bool) -> str:
+    if infinite:
+        return f"at least {minimum:g}"
     if np.isinf(maximum):
         if np.isinf(minimum):
             return "a finite number"

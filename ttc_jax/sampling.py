@@ -7,7 +7,6 @@ from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -50,13 +49,11 @@ class BinarySampler:
     token_by_token: bool = False
 
     def __post_init__(self):
-        beta = self.inverse_temperature
-        _check.scalar("inverse_temperature", 0.0 if np.ndim(beta) == 0 and _is_infinite(beta) else beta, minimum=0.0)
-        if isinstance(beta, jax.core.Tracer):
-            object.__setattr__(self, "inverse_temperature", jnp.where(beta >= 0, beta, jnp.nan))
+        beta = _check.scalar("inverse_temperature", self.inverse_temperature, minimum=0.0, infinite=True)
+        object.__setattr__(self, "inverse_temperature", beta)
         _check.one_of("prior", self.prior, (BinaryPrior,))
-        if self.link not in get_args(Link):
-            raise ValueError(f"link must be one of {', '.join(get_args(Link))}, got {self.link!r}")
+        _check.choice("link", self.link, get_args(Link))
+        _check.flag("token_by_token", self.token_by_token)
 
     def probability(self, field: Array) -> Array:
         """Probability of the high value, elementwise in the field."""
@@ -99,8 +96,3 @@ class BinarySampler:
         possible = chosen > 0
         each = jnp.where(possible, jnp.log(jnp.where(possible, chosen, 1.0)), -jnp.inf)
         return jnp.sum(jnp.where(jnp.isnan(thought) | jnp.isnan(chance), jnp.nan, each))
-
-
-def _is_infinite(beta: ArrayLike) -> bool:
-    """Whether a known inverse temperature is greedy."""
-    return not isinstance(beta, jax.core.Tracer) and float(np.asarray(beta)) == np.inf

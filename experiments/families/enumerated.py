@@ -139,7 +139,7 @@ def measure(
 
 @functools.lru_cache(maxsize=8)
 def _measurement(config: AnswersConfig, ways: tuple[Chooser, ...], measure: theory.binary.Measure) -> Callable[..., Any]:
-    """Errors of one task, shape (selection, num_candidates)."""
+    """Errors of one task, shape (choosers, num_candidates)."""
     task_config = ttc_jax.TaskConfig(config.dim, config.num_examples, prior=ttc_jax.BinaryPrior())
     sizes = numbers(config)
     error_of = jax.vmap({"bit_error": ttc_jax.bit_error, "exact_recovery": ttc_jax.exact_recovery}[measure], (0, None))

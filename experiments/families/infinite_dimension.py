@@ -65,8 +65,8 @@ def measure_typical(
     In large dimension every run has the same error, so that all averages over runs have the same limit. The mean of the
     logarithm converges fastest: rare runs with huge errors do not dominate it, and it is almost linear in 1/d.
 
-    ``measurement(config, dim)`` is the logarithm of what one run of that dimension gives. Its variance falls as
-    d^-concentration, so that smaller dimensions get more runs than the largest, which has ``num_tasks``.
+    ``measurement(config, dim)`` is the logarithm of the result of one run. Its variance falls as d^-concentration. The largest
+    dimension has ``num_tasks`` runs; smaller ones have more.
     """
     dims = np.sort(config.dim)
     found = []

@@ -55,7 +55,7 @@ class RecordConfig:
         file: its name.
         sha256: hash of its bytes.
         budget: samples of each problem that predict; half of the fewest if None.
-        predict: largest number of samples to predict for; None stands for the number in the record.
+        predict: largest number of samples to predict for; None uses the number in the record.
         price: of a sample.
         verifier_price: of a score; where there are none, of a check that knows right from wrong, if there is one.
         value: of a right answer.

@@ -7,10 +7,10 @@ nothing.
 
 Student's t holds for averages of enough tasks if no task dominates. Points with fewer than 200 effective tasks
 (:attr:`ttc_jax.SweepResult.effective_tasks`) are not judged: for eight laws from normal to Pareto of index 1.5, and 2 to 3072
-tasks, false alarms at a single other point stay at their level. With skewed tasks and many points, whose quantiles lie further
-out, they may be a few times as frequent (for counts of rare events 2 times at 20 points, 3 times at 200), unless points share
-their tasks, as those of a sweep do. Values that are not finite are not judged either. A point that is not judged for one of
-these reasons and looks wrong makes the verdict inconclusive.
+tasks, false alarms at a single other point stay at their level. False alarms may be a few times as frequent with skewed tasks
+and many points: for counts of rare events 2 times at 20 points, and 3 times at 200. Points that share their tasks, as in a
+sweep, do not have this excess. Values that are not finite are not judged either. A point that is not judged for one of these
+reasons and looks wrong makes the verdict inconclusive.
 
 A softmax transformer that was trained has no closed form. Its study has a reference instead, a limit that no estimate passes:
 the verdict is the measured gap to it, with its error, and the test is that no point lies below the limit by more than chance
@@ -133,6 +133,8 @@ def _why_nothing_is_judged(dataset: xr.Dataset, num_points: int, num_untrusted: 
     if num_units < FEWEST_UNITS:
         return f"{num_units:g} independent units are too few to judge, {FEWEST_UNITS} are needed"
     if num_points == 0 and num_untrusted:
+        if not _is_finite(dataset).any():
+            return "no measured value is finite, check the settings"
         return f"the errors of all {num_untrusted} points cannot be trusted, use more tasks"
     return "" if num_points else "no point lies where the formula holds, so nothing was judged"
 

@@ -8,6 +8,7 @@ import json
 import platform
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,7 +71,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Presentation:
+class Presentation(ABC):
     """How labelled results become files and a page.
 
     Attributes:
@@ -87,13 +88,13 @@ class Presentation:
     draw: Callable[[xr.Dataset], Figure]
     findings: Callable[[xr.Dataset], dict[str, Any]] = lambda dataset: {}
 
+    @abstractmethod
     def invocation(self, settings: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
         """Return the words of the command that makes such results, and the defaults of its options.
 
         Args:
             settings: settings of the results; those that the words contain are removed.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -290,5 +290,5 @@ STUDY = Study(
     findings=findings,
     predict_from=predict_from,
     tested={"decoding_noise_std": (0.05,), "num_steps": (6, 12, 32), "num_candidates": (1, 16)},
-    odd_settings=({"decoding_noise_std": tuple(np.linspace(0.01, 0.3, 8)), "num_steps": (3,)},),
+    odd_settings=chains.ODD_SETTINGS,
 )

@@ -1,5 +1,6 @@
 """One contract of every public function: a bad argument raises one line that names it."""
 
+import dataclasses
 import decimal
 import inspect
 
@@ -26,6 +27,7 @@ TRAINING = training.TrainingConfig(LAYER_CONFIG, CONFIG, num_steps=2, batch_size
 # A valid value of every argument by its name. A new function is covered as soon as its arguments have one here.
 VALUES = {
     "answer": lambda key, states, sizes: aggregation.prefix_majority_votes(states, sizes),
+    "batch_size": 2,
     "cache": linear_attention.cache_tokens(LAYER, TOKENS),
     "caches": (linear_attention.cache_tokens(LAYER, TOKENS),),
     "candidate": jnp.ones(DIM),
@@ -33,6 +35,7 @@ VALUES = {
     "coefficients": TASK.coefficients,
     "config": LAYER_CONFIG,
     "context": TASK.context,
+    "curriculum": training.Curriculum(),
     "correlations": jnp.eye(DIM),
     "decoder": decoders.gram(0.3),
     "decoding_noise_std": 0.1,
@@ -41,17 +44,31 @@ VALUES = {
     "estimate": jnp.ones(DIM),
     "examples": TASK.context,
     "index": 0,
+    "initial_noise": 1.0,
     "initial_state": jnp.zeros(DIM),
+    "exponent": 1.0,
+    "head": "continuous",
+    "high": 1.0,
+    "initial_dim": 2,
+    "inverse_temperature": 1.0,
     "key": jax.random.key(0),
     "keys": jax.random.split(jax.random.key(0), 2),
     "label_noise_std": 0.1,
     "labels": jnp.ones(DIM),
     "lesson": None,
+    "link": "logistic",
     "log_weights": jnp.zeros(7),
+    "learning_rate": 2e-3,
+    "low": -1.0,
+    "max_gradient_norm": 1.0,
+    "max_tokens": 16,
+    "mlp_ratio": 2,
     "model": LAYER_CONFIG,
     "noise_std": 0.1,
     "num_candidates": 3,
     "num_examples": EXAMPLES,
+    "num_heads": 2,
+    "num_layers": 1,
     "num_loops": 2,
     "num_steps": 2,
     "num_thoughts": 2,
@@ -60,7 +77,9 @@ VALUES = {
     "params": LAYER,
     "place": jnp.asarray(0),
     "preconditioner": jnp.eye(DIM),
+    "positions": "none",
     "prior": BINARY,
+    "prob_high": 0.5,
     "queries": jnp.eye(DIM),
     "sampler": ttc_jax.BinarySampler(),
     "score": lambda key, candidates: jnp.zeros(len(candidates)),
@@ -69,11 +88,19 @@ VALUES = {
     "state": jnp.ones(DIM),
     "states": STATES,
     "step_size": 0.3,
+    "spectrum": ttc_jax.Isotropic(),
+    "target": "truth",
     "task": TASK,
     "temperature": 1.0,
     "token": TOKENS[:, 0],
+    "token_by_token": False,
     "tokens": TOKENS,
     "tolerance": 1e-3,
+    "values": np.ones(DIM),
+    "variance": 1.0,
+    "variances": np.ones(DIM),
+    "warmup_steps": 1,
+    "width": 8,
     "active": DIM,
     "axes": {"scale": np.ones(2)},
     "chunk_size": 2,
@@ -99,6 +126,7 @@ OWN_VALUES = {
         f"ttc_jax.models.gpt.{name}": {"params": GPT_PARAMS, "config": GPT_CONFIG}
         for name in ("init", "apply", "next_states", "read_context")
     },
+    "ttc_jax.training.TrainingConfig": {"task": CONFIG},
     "ttc_jax.training.sample_lesson": {"task": CONFIG},
     "ttc_jax.training.init_state": {"config": TRAINING},
     "ttc_jax.training.train": {"config": TRAINING},
@@ -115,7 +143,8 @@ ANYTHING = {"dtype", "lesson", "progress", "folder", "steps_between", "store", "
 CACHED = ("next_state", "no_thoughts")
 
 
-def public_functions():
+def public_callables():
+    """Functions and configs; results are made by the library alone."""
     for module, prefix in (
         (ttc_jax, "ttc_jax"),
         (aggregation, "ttc_jax.aggregation"),
@@ -129,17 +158,21 @@ def public_functions():
         for name in names:
             value = getattr(module, name)
             # The two of a cached step are called by the decoder alone.
-            if inspect.isfunction(value) and value.__module__.startswith(module.__name__) and name not in CACHED:
+            is_config = dataclasses.is_dataclass(value) and value is not ttc_jax.SweepResult
+            own = getattr(value, "__module__", "").startswith(module.__name__) and name not in CACHED
+            if own and (is_config or inspect.isfunction(value)):
                 yield f"{prefix}.{name}", value
 
 
-FUNCTIONS = dict(public_functions())
+FUNCTIONS = dict(public_callables())
 RANGED = ("active", "decoding_noise_std", "label_noise_std", "noise_std", "step_size", "temperature", "tolerance")
+NOT_TRACED = ("ttc_jax.decoders.gram", "ttc_jax.training.fingerprint", "ttc_jax.training.fit")
 TRACED = [
     (name, parameter)
     for name, function in FUNCTIONS.items()
+    if inspect.isfunction(function) and name not in NOT_TRACED
     for parameter in inspect.signature(function).parameters
-    if parameter in RANGED and name not in ("ttc_jax.decoders.gram", "ttc_jax.training.fingerprint", "ttc_jax.training.fit")
+    if parameter in RANGED
 ]
 BAD = {
     "none": None,
@@ -152,7 +185,11 @@ BAD = {
     "a ragged list": [[1.0], [1.0, 2.0]],
     "a list with a string": [0.5, "2"],
     "a masked array": np.ma.masked_array(np.ones(DIM), [True, False, False]),
+    "a list with a masked array": [np.ma.masked_array(np.ones(DIM), [True, False, False])],
+    "a list with a boolean": [True, 3],
     "a date": np.datetime64("2020-01-01"),
+    "a duration": np.timedelta64(5, "s"),
+    "a typed key": jax.random.split(jax.random.key(0), (2, 2)),
     "an object": object(),
     "a decimal": decimal.Decimal("0.5"),
     "a dictionary": {"a": "b"},

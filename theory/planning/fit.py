@@ -95,7 +95,7 @@ def fit_chain(
     the square of what the formula may neglect (:func:`theory.chains.expected_risk_next_order`) is added to its diagonal.
     Four numbers are found, so that at least four risks are needed, of at least two numbers of candidates or of enough lengths
     to tell the terms apart. Inputs are isotropic and step sizes below 2 / (1 + sqrt(d/n))^2, beyond which chains diverge. A
-    ``misfit`` far above ``num_free`` says that the chains are something else, and then nothing follows from the fit; but four
+    ``misfit`` far above ``num_free`` shows that the chains follow another law; then nothing follows from the fit. But four
     numbers are much freedom, and chains of another kind are only told by precise risks at many lengths.
 
     Args:

@@ -65,12 +65,12 @@ def fit_success_rates(num_correct: ArrayLike, num_samples: ArrayLike, model: str
 
         max over G of sum_i log int C(m_i, c_i) p^{c_i} (1 - p)^{m_i - c_i} dG(p)
 
-    Models of G: "beta", one Beta(a, b); "beta with atoms", w_0 at rate 0, w_1 at rate 1 and the rest Beta(a, b); "any law", the
-    nonparametric maximum likelihood (NPMLE), which has few atoms (on a grid whose step is a quarter of a rate's standard
-    error). "chosen" is the one of largest held-out likelihood, of each problem under the fit to the others (to those of other
-    folds, twenty random ones, where more than fifty different outcomes would make that slow). Problems are held out, not
-    samples: pass@k depends on the law of rates; a left-out problem, with all its samples, is a draw from it. Samples held out
-    of the same problems would score how well their own rates are known, and leave fewer to see small rates with.
+    Models of G: "beta" is one Beta(a, b). "beta with atoms" has weight w_0 at rate 0, w_1 at rate 1 and the rest Beta(a, b).
+    "any law" is the nonparametric maximum likelihood (NPMLE), which has few atoms, on a grid whose step is a quarter of a
+    rate's standard error. "chosen" is the one of largest held-out likelihood, of each problem under the fit to the others (to
+    those of other folds, twenty random ones, where more than fifty different outcomes would make that slow). Problems are held
+    out, not samples: pass@k depends on the law of rates; a left-out problem, with all its samples, is a draw from it. Samples
+    held out of the same problems would score how well their own rates are known, and leave fewer to see small rates with.
 
     Args:
         num_correct: c_i from 0 to m_i, shape (P,).

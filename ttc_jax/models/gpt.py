@@ -66,9 +66,8 @@ class GPTConfig:
             object.__setattr__(self, name, _check.integer(name, getattr(self, name), minimum=1))
         if self.width % self.num_heads:
             raise ValueError(f"width must be a multiple of num_heads = {self.num_heads}, got {self.width}")
-        for name, kinds in (("positions", get_args(Positions)), ("head", get_args(Head))):
-            if getattr(self, name) not in kinds:
-                raise ValueError(f"{name} must be one of {', '.join(kinds)}, got {getattr(self, name)!r}")
+        _check.choice("positions", self.positions, get_args(Positions))
+        _check.choice("head", self.head, get_args(Head))
 
 
 class Piece(NamedTuple):

@@ -192,8 +192,7 @@ def read(
         >>> damaged[0].line, damaged[0].reason
         (3, 'answers must be a list of strings, got 4 at index 0')
     """
-    if on_damage not in get_args(OnDamage):
-        raise ValueError(f"on_damage must be one of {', '.join(get_args(OnDamage))}, got {_values.shown(on_damage)}")
+    _check.choice("on_damage", on_damage, get_args(OnDamage))
     return _problems(Path(path), None if on_damage == "raise" else report or _warn)
 
 

@@ -259,9 +259,7 @@ def _checked(key, measure, axes, reused_axes, params, matmul_precision) -> tuple
     reused = {name: _axis(name, values) for name, values in (reused_axes or {}).items()}
     if shared := grid.keys() & reused.keys():
         raise ValueError(f"reused_axes must not repeat a name of axes, got {sorted(shared)}")
-    if not isinstance(matmul_precision, str) or matmul_precision not in _PRECISIONS:
-        found = _check.described(matmul_precision)
-        raise ValueError(f"matmul_precision must be one of {', '.join(_PRECISIONS)}, got {found}")
+    _check.choice("matmul_precision", matmul_precision, _PRECISIONS)
     shape = tuple(map(len, reused.values()))
     measurement = Measurement(measure, tuple(grid), shape, params is not None, matmul_precision)
     try:

@@ -55,8 +55,7 @@ class Objective:
     inverse_temperature: float = 1.0
 
     def __post_init__(self):
-        if self.target not in get_args(Target):
-            raise ValueError(f"target must be one of {', '.join(get_args(Target))}, got {self.target!r}")
+        _check.choice("target", self.target, get_args(Target))
         object.__setattr__(self, "num_steps", _check.integer("num_steps", self.num_steps, minimum=1))
         if self.target == "direct" and self.num_steps != 1:
             raise ValueError(f"num_steps must be 1 for the direct prediction, which reads no thoughts, got {self.num_steps}")

@@ -59,11 +59,12 @@ def wait_for_chunks(folder, process, more_than=0):
         time.sleep(0.05)
 
 
-def wait_for_end(workers):
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{worker}").exists() for worker in workers):
-        assert time.monotonic() < deadline
+def alive(workers, seconds=0.0):
+    """The workers that still run after waiting at most ``seconds`` for their end."""
+    deadline = time.monotonic() + seconds
+    while (running := [worker for worker in workers if Path(f"/proc/{worker}").exists()]) and time.monotonic() < deadline:
         time.sleep(0.05)
+    return running
 
 
 def lines(process):
@@ -85,7 +86,7 @@ def test_two_processes_give_the_results_of_one(tmp_path, monkeypatch):
 
 
 def test_a_lost_worker_is_reported_in_one_line_and_the_run_goes_on(tmp_path):
-    """Three runs of the same command: each goes on from the chunks of the one before."""
+    """Three runs of the same command; each continues with the chunks of the one before."""
     for victim, number in ((0, signal.SIGKILL), (1, signal.SIGTERM), (None, signal.SIGINT)):
         kept = num_measured(tmp_path / "averaging/sweeps/0")
         process = start([*LONG, "--processes", "2", "--out", tmp_path])
@@ -96,11 +97,12 @@ def test_a_lost_worker_is_reported_in_one_line_and_the_run_goes_on(tmp_path):
         if victim is None:
             assert process.returncode == 130
             assert messages == ["ttc: interrupted; what is measured is kept, and the same command goes on"]
+            assert not alive(both, seconds=30)
         else:
             assert process.returncode == LOST
             killed = f"process {victim} of 2 was killed ({number.name})"
             assert messages == [f"ttc: {killed}; what is measured is kept, and the same command goes on"]
-        wait_for_end(both)
+            assert not alive(both)
 
 
 def test_workers_end_with_their_supervisor(tmp_path):
@@ -109,7 +111,7 @@ def test_workers_end_with_their_supervisor(tmp_path):
     both = workers_of(process)
     process.kill()
     process.communicate()
-    wait_for_end(both)
+    assert not alive(both, seconds=30)
 
 
 def test_processes_that_others_start_meet_by_the_environment(tmp_path):

@@ -1,16 +1,10 @@
 """Problems of known laws, and their analysis."""
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 
 from experiments.records import analysis, samples
 from experiments.records.analysis import RecordConfig
 from ttc_jax.records.jsonl import Problem
-
-DATA = Path(__file__).parents[3] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the recorded samples are not part of the project")
 
 
 def simulated(rng, num_problems=120, num_samples=40, a=0.4, b=2.0, scores=True):

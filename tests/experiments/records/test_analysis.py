@@ -1,5 +1,6 @@
 """Recorded samples: what is measured against brute force, what is predicted against the rest, and what a user sees."""
 
+import itertools
 import json
 
 import numpy as np
@@ -9,17 +10,12 @@ import xarray as xr
 from experiments.records import analysis, result, samples
 from experiments.run import agreement
 from experiments.run.errors import UserError
-from tests.experiments.records.recorded import DATA, analysed, needs_data, simulated
+from tests.experiments.records.recorded import analysed, simulated
+from tests.fixtures import ANSWERS, recorded_answers
 from ttc_jax.records import jsonl
 from ttc_jax.records.jsonl import Problem
 
 pytestmark = pytest.mark.usefixtures("elsewhere", "quick_intervals")
-
-KNOWN = {
-    "tot_game24_gpt4_io": {1: 0.073, 4: 0.139, 16: 0.200, 64: 0.293, 100: 0.330},
-    "tot_game24_gpt4_cot": {1: 0.040, 4: 0.123, 16: 0.269, 64: 0.437, 100: 0.490},
-    "vcot_date_gpt35_np10": {1: 0.624, 4: 0.781, 10: 0.829},
-}
 
 
 def test_predictions_of_the_first_samples_are_met_by_the_others(rng):
@@ -103,25 +99,12 @@ def test_problems_that_cannot_be_used_are_counted(rng):
         analysed(usable[:1])
 
 
-@needs_data
-@pytest.mark.parametrize("name", KNOWN)
-def test_known_coverage_is_reproduced(name):
-    problems = list(jsonl.read(DATA / f"{name}.jsonl"))
-    data = analysed(problems)
-    known = {k: value for k, value in KNOWN[name].items() if k in data["k"]}
-    assert len(known) >= 3
-    for k, value in known.items():
-        assert float(data["coverage"].sel(k=k)) == pytest.approx(value, abs=6e-4)
-
-
-@needs_data
-def test_25_samples_of_game24_predict_a_hundred():
-    data = analysed(list(jsonl.read(DATA / "tot_game24_gpt4_cot.jsonl")), budget=25)
-    predicted, measured = data.sel(predicted_k=100), float(data["coverage"].sel(k=100))
-    low, high = float(predicted["coverage_predicted_low"]), float(predicted["coverage_predicted_high"])
-    assert low < measured < high
-    assert high - low < 0.4
-    assert agreement.judge(data).outcome == "agrees"
+def test_recorded_coverage_is_that_of_all_subsets():
+    data = analysed(list(jsonl.read(ANSWERS)))
+    flags = [[answer == gold for answer in answers] for gold, answers in recorded_answers()]
+    for k in (1, 4, 8, 12):
+        exact = np.mean([np.mean([any(subset) for subset in itertools.combinations(row, k)]) for row in flags])
+        assert float(data["coverage"].sel(k=k)) == pytest.approx(exact, abs=1e-9)
 
 
 def test_few_problems_seldom_disagree():

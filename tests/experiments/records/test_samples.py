@@ -1,20 +1,15 @@
 """Samples of one problem: votes and the best by score against all subsets, and halves that are kept apart."""
 
-import itertools
+from itertools import combinations as subsets
 
 import numpy as np
-import pytest
 
 import theory
 from experiments.records import samples
 from experiments.records.samples import Samples
-from tests.experiments.records.recorded import DATA, RATES, halves, needs_data, problems_of
+from tests.experiments.records.recorded import RATES, halves, problems_of
+from tests.fixtures import ANSWERS, recorded_answers, vote_accuracy
 from ttc_jax.records import jsonl
-
-VOTES = {
-    "vcot_date_gpt35_np10": {1: 0.624, 3: 0.684, 9: 0.723},
-    "tot_game24_gpt4_cot": {1: 0.041, 3: 0.042, 9: 0.059, 33: 0.076},
-}
 
 
 def test_votes_without_replacement_are_those_of_all_subsets(rng):
@@ -24,7 +19,7 @@ def test_votes_without_replacement_are_those_of_all_subsets(rng):
     exact = []
     for number in numbers:
         values = []
-        for subset in itertools.combinations(range(6), number):
+        for subset in subsets(range(6), number):
             votes = np.bincount(answers[list(subset)][answers[list(subset)] >= 0], minlength=3)
             winners = np.flatnonzero((votes == votes.max()) & (votes > 0))
             values.append(np.mean([bool(flags[answers == winner][0]) for winner in winners]) if winners.size else 0.0)
@@ -34,16 +29,12 @@ def test_votes_without_replacement_are_those_of_all_subsets(rng):
     assert found[-1] == exact[-1]
 
 
-@needs_data
-@pytest.mark.parametrize("name", VOTES)
-def test_known_votes_are_reproduced(name, rng):
-    numbers = np.array(list(VOTES[name]))
-    found = [
-        samples.vote_accuracies(rng, samples.of_problem(problem), numbers) for problem in jsonl.read(DATA / f"{name}.jsonl")
-    ]
-    np.testing.assert_allclose(
-        np.mean(found, axis=0), list(VOTES[name].values()), atol=4 * 0.5 / (200 * len(found)) ** 0.5 + 6e-4
-    )
+def test_recorded_votes_are_those_of_all_subsets(rng):
+    problems, recorded, numbers = list(jsonl.read(ANSWERS))[:20], recorded_answers()[:20], np.array([1, 3, 5])
+    found = np.mean([samples.vote_accuracies(rng, samples.of_problem(problem), numbers) for problem in problems], axis=0)
+    every = [[(gold, subset) for gold, answers in recorded for subset in subsets(answers, number)] for number in numbers]
+    exact = [np.mean([vote_accuracy(*vote) for vote in votes]) for votes in every]
+    np.testing.assert_allclose(found, exact, atol=4 * 0.5 / (200 * len(problems)) ** 0.5)
 
 
 def test_the_best_of_a_pool_is_that_of_all_subsets():
@@ -53,7 +44,7 @@ def test_the_best_of_a_pool_is_that_of_all_subsets():
     exact = []
     for number in numbers:
         chosen = []
-        for subset in map(list, itertools.combinations(range(6), number)):
+        for subset in map(list, subsets(range(6), number)):
             top = one.scores[subset] == one.scores[subset].max()
             chosen.append(one.flags[subset][top].mean())
         exact.append(np.mean(chosen))

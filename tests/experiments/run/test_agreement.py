@@ -88,6 +88,8 @@ def test_values_that_overflowed_are_inconclusive(value, name):
     assert verdict.outcome == "inconclusive"
     assert verdict.num_untrusted == 1
     assert "1 more with errors that cannot be trusted" in str(verdict)
+    data[name][:] = value
+    assert str(judge(data)) == "inconclusive; no measured value is finite, check the settings"
 
 
 def test_points_of_few_effective_tasks_are_not_judged():

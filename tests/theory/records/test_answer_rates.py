@@ -1,15 +1,13 @@
 """Votes of many answers from few: known laws of problems, sharp bounds, and recorded answers."""
 
-import json
-from pathlib import Path
+from collections import Counter
 
 import numpy as np
 import pytest
 
 import theory
 from tests.errors import assert_named
-
-RECORDED = Path(__file__).parents[3] / "shared" / "data"
+from tests.fixtures import recorded_answers, vote_accuracy
 
 
 def urn(rng, num_problems, num_samples):
@@ -80,40 +78,20 @@ def test_an_answer_of_both_flags_is_right_as_often_as_its_flags():
     assert theory.records.predicted_vote_accuracy(theory.records.fit_answer_rates(counts, worth > 0.5), 1) < 0.01
 
 
-def recorded(name, num_samples=None):
-    """Counts of different answers, which are correct, and abstentions, of the first samples of the recorded problems."""
-    path = RECORDED / f"{name}.jsonl"
-    if not path.exists():
-        pytest.skip(f"no recorded samples at {path}")
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    problems = []
-    for line in lines:
-        flags = line.get("correct") or [answer == line["gold"] for answer in line["answers"]]
-        flag_of = dict(zip(line["answers"], flags, strict=True))
-        given = line["answers"][:num_samples]
-        problems.append([(given.count(answer), flag_of[answer]) for answer in dict.fromkeys(given) if answer])
-    counts = np.zeros((len(problems), max(map(len, problems))), int)
-    correct = np.zeros_like(counts)
-    for row, flags, problem in zip(counts, correct, problems, strict=True):
-        for place, (count, flag) in enumerate(problem):
-            row[place], flags[place] = count, flag
-    return counts, correct, len(lines[0]["answers"][:num_samples]) - counts.sum(axis=1)
-
-
-MEASURED = {  # without replacement, from all recorded samples
-    ("vcot_date_gpt35_np10", 10): {1: 0.624, 3: 0.684, 9: 0.723},
-    ("vcot_date_gpt35_np10", 3): {1: 0.624, 3: 0.684, 9: 0.723},
-    ("tot_game24_gpt4_cot", 25): {1: 0.041, 3: 0.042, 9: 0.059, 33: 0.076},
-}
-
-
-@pytest.mark.parametrize(("name", "num_samples"), MEASURED)
-def test_recorded_votes_are_predicted(name, num_samples):
-    problems, measured = recorded(name, num_samples), MEASURED[name, num_samples]
-    interval = theory.records.vote_accuracy_interval(*problems, num_candidates=list(measured), num_resamples=0)
-    values = np.array(list(measured.values()))
-    assert ((interval.low < values) & (values < interval.high)).all()
-    assert np.abs(interval.estimate - values).max() < 0.025
+def test_a_third_of_recorded_answers_predicts_votes_of_all():
+    """Measured votes are those of random subsets of all twelve answers, counted without the package."""
+    rng, numbers, problems = np.random.default_rng(0), [1, 3, 9], recorded_answers()
+    counts, correct, silent = np.zeros((len(problems), 5), int), np.zeros((len(problems), 5)), []
+    for row, flags, (gold, answers) in zip(counts, correct, problems, strict=True):
+        first = Counter(answer for answer in answers[:4] if answer)
+        row[: len(first)], flags[: len(first)] = list(first.values()), [answer == gold for answer in first]
+        silent.append(4 - first.total())
+    drawn = [[(gold, rng.permutation(answers)) for _ in range(200)] for gold, answers in problems]
+    votes = [[[vote_accuracy(gold, order[:number].tolist()) for gold, order in row] for row in drawn] for number in numbers]
+    measured = np.mean(votes, axis=(1, 2))
+    interval = theory.records.vote_accuracy_interval(counts, correct, silent, num_candidates=numbers, num_resamples=0)
+    assert ((interval.low < measured) & (measured < interval.high)).all()
+    assert (interval.high - interval.low < 0.4).all()
 
 
 def test_drawn_answers_have_the_shares_of_their_types():

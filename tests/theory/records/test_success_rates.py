@@ -1,25 +1,14 @@
 """Laws of success rates against SciPy's own distributions and optimisers; intervals against simulated problems of known law."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy import integrate, stats
 
 import theory
 from tests.errors import assert_named
+from tests.fixtures import recorded_answers
 from tests.theory.records.laws import LAWS, drawn, independent_log_likelihood
 from theory.records.success_rates import MODELS
-
-RECORDED = Path(__file__).parents[3] / "shared" / "data"
-
-
-def truth(law, k):
-    if law == "bimodal":
-        return (theory.beta_pass_at_k(1.0, 40.0, k) + theory.beta_pass_at_k(8.0, 4.0, k)) / 2
-    support, weights, beta_weight, a, b = LAWS[law]
-    return np.dot(weights, 1 - (1 - np.array(support)) ** k) + beta_weight * theory.beta_pass_at_k(a, b, k)
 
 
 @pytest.mark.parametrize("model", ["chosen", *MODELS])
@@ -93,18 +82,9 @@ def test_held_out_likelihood_prefers_the_law_that_is_true():
     assert fits["bimodal"].model == fits["two points"].model == "any law"
 
 
-def recorded(name):
-    path = RECORDED / f"{name}.jsonl"
-    if not path.exists():
-        pytest.skip(f"no recorded samples at {path}")
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return np.array([line["correct"] for line in lines])  # (problems, samples)
-
-
-@pytest.mark.parametrize("name", ["tot_game24_gpt4_cot", "tot_game24_gpt4_io"])
-def test_a_quarter_of_recorded_samples_predicts_the_rest(name):
-    correct = recorded(name)
-    interval = theory.records.pass_at_k_interval(correct[:, :25].sum(axis=1), 25, 100)
+def test_a_third_of_recorded_answers_predicts_all():
+    correct = np.array([[answer == gold for answer in answers] for gold, answers in recorded_answers()])
+    interval = theory.records.pass_at_k_interval(correct[:, :4].sum(axis=1), 4, 12)
     assert interval.low < correct.any(axis=1).mean() < interval.high
     assert interval.high - interval.low < 0.4
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from tests.errors import assert_named
+from tests.fixtures import ANSWERS, recorded_answers
 from ttc_jax import verifiers
 from ttc_jax.records import jsonl
 from ttc_jax.records.jsonl import DamagedLineError, DamagedLineWarning, Problem
 from ttc_jax.tasks import Context
 
-DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 GOOD = {"problem": "a", "gold": "4", "answers": ["4", "5", ""]}
 MIB = 2**20
 
@@ -628,25 +628,9 @@ def assert_clean(problem):
         assert not np.isinf(problem.ratings).any()
 
 
-RECORDED = {  # file -> problems, samples a problem (None: they differ), pass@1
-    "tot_game24_gpt4_io.jsonl": (100, 100, 0.073),
-    "tot_game24_gpt4_cot.jsonl": (100, 100, 0.040),
-    "tot_game24_gpt4_verifier.jsonl": (300, None, None),
-    "tot_text_gpt4_ratings.jsonl": (200, 10, None),
-    "vcot_date_gpt35_np10.jsonl": (369, 10, 0.624),
-}
-
-
-@pytest.mark.parametrize("name", RECORDED)
-def test_recorded_files_are_read_whole(file, name):
-    if not (DATA / name).exists():
-        pytest.skip(f"{name} is not on this machine")
-    number, samples, pass_at_1 = RECORDED[name]
-    found = list(jsonl.read(DATA / name))
-    assert len(found) == number
-    if samples is not None:
-        assert {problem.num_samples for problem in found} == {samples}
-    if pass_at_1 is not None:
-        assert np.mean([problem.num_correct / problem.num_samples for problem in found]) == pytest.approx(pass_at_1, abs=5e-4)
+def test_recorded_answers_are_read_whole(file):
+    found, expected = list(jsonl.read(ANSWERS)), recorded_answers()
+    assert [(problem.gold, list(problem.answers)) for problem in found] == expected
+    assert [problem.num_correct for problem in found] == [answers.count(gold) for gold, answers in expected]
     jsonl.write(file, found)
     assert list(jsonl.read(file)) == found

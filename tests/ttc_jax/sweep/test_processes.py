@@ -70,13 +70,14 @@ def test_a_store_in_use_is_said_by_all_processes(tmp_path):
 
 
 def test_processes_that_make_different_sweeps_are_told(tmp_path):
-    """Other settings in one of them would skip tasks, or count them twice. Here the chunk size differs."""
-    address = free_address()
-    first = start(2, meet=[address, 2, 0], **OPTIONS)
-    second = start(2, meet=[address, 2, 1], **{**OPTIONS, "chunk_size": 15})
-    for found in (finish(first), finish(second)):
-        assert found["kind"] == "ProcessError"
-        assert re.search(r"process [01] whose chunk_size is .* instead of", found["error"])
+    """Another number of tasks or another chunk size in one of them would skip tasks, or count them twice."""
+    for name, value, word in (("num_tasks", 301, "looks"), ("chunk_size", 15, "chunk_size")):
+        address = free_address()
+        first = start(2, meet=[address, 2, 0], **OPTIONS)
+        second = start(2, meet=[address, 2, 1], **{**OPTIONS, name: value})
+        for found in (finish(first), finish(second)):
+            assert found["kind"] == "ProcessError"
+            assert re.search(rf"process [01] whose {word} is .* instead of", found["error"])
 
 
 def test_processes_with_different_devices_are_told():
