@@ -1,16 +1,16 @@
-"""Folders in which commands run."""
+"""Working folders of the tests that run commands."""
 
 import pytest
 
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """An empty folder, in which the test runs."""
+    """Run the test in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
-    """An empty folder, with a cache of its own."""
+    """Run the test in an empty folder with a separate cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TTC_CACHE", str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""One run whose results are damaged and edited, and the folder in which a test runs."""
+"""A run whose results the tests damage and edit, and the working folder of each test."""
 
 import signal
 
@@ -18,7 +18,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """Each test in a folder of its own, and stopped if it waits for ever."""
+    """Run each test in a separate folder, and stop it if it waits for ever."""
     monkeypatch.chdir(tmp_path)
 
     def waited(*_):

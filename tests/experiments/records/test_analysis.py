@@ -108,7 +108,7 @@ def test_recorded_coverage_is_that_of_all_subsets():
 
 
 def test_few_problems_seldom_disagree():
-    """Of right predictions one in a thousand may; with a normal quantile 8 of 52 records of four problems did."""
+    """One right prediction in a thousand may disagree; with a normal quantile 8 of 52 records of four problems did."""
     rng, outcomes, num_problems = np.random.default_rng(21), [], 2
     for _ in range(6):
         num_correct = rng.binomial(20, rng.beta(0.4, 2.0, 2 * num_problems))

@@ -18,7 +18,7 @@ def of_flags(flags, answers=None):
 
 
 def test_a_sorted_record_does_not_agree(rng):
-    """Equal answers stand together, whichever comes first: nothing about the halves is wrong on average."""
+    """Equal answers stand together in random order, so that the halves of a problem agree on average."""
     rates = rng.beta(1.0, 1.0, 40)
     shuffled = rng.random((40, 12)) < rates[:, None]
     blocks = np.sort(shuffled, axis=1)

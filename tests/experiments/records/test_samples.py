@@ -13,7 +13,7 @@ from ttc_jax.records import jsonl
 
 
 def test_votes_without_replacement_are_those_of_all_subsets(rng):
-    """Six samples, two of which abstain, right ones under two names: every subset of each size."""
+    """Every subset of six samples: two samples abstain, and the right ones have two names."""
     answers, flags = np.array([0, 1, 2, -1, 1, -1]), np.array([1, 0, 1, 0, 0, 0], bool)
     numbers = np.array([1, 3, 5, 6])
     exact = []

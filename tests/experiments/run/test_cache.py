@@ -1,4 +1,4 @@
-"""The folder of the cache, and what is kept in it."""
+"""The folder of the cache, and its content."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A run of a study: labelled results of every family, and what is asked beyond memory is one line."""
+"""A run of a study: labelled results of every family, and one line for settings beyond the memory."""
 
 import json
 from pathlib import Path

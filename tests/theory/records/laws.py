@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-# Laws of success rates of which pass@k is known: where single models are right, and where they are not.
+# Laws of success rates with a known pass@k: some follow a single model, others do not.
 LAWS = {
     "beta": ([], [], 1.0, 0.3, 3.0),
     "atoms": ([0.0, 1.0], [0.3, 0.1], 0.6, 1.0, 6.0),

@@ -45,7 +45,7 @@ def test_few_answers_predict_the_vote_of_many():
 
 
 def test_three_votes_from_two_calls_are_known_to_the_sharp_moment_bounds():
-    """Of two answers, E q = .6 and E q^2 = .48 allow votes of three from .552 to .672, and no more is known.
+    """Two answers determine E q = .6 and E q^2 = .48, which allow votes of three from .552 to .672.
 
     [m_2 + 2 (m_1 - m_2)^2 / (1 - m_1), 3 m_2 - 2 m_2^2 / m_1]
     """
@@ -63,7 +63,7 @@ def test_three_votes_from_two_calls_are_known_to_the_sharp_moment_bounds():
 
 @pytest.mark.parametrize("right", [True, False])
 def test_thirty_problems_of_one_kind_leave_others_possible(right):
-    """Of 30 problems without exception, one in 30 / 2.3 may be one: not a vote from 1 to 1, or 0 to 0."""
+    """After 30 problems without an exception, one problem in 30 / 2.3 may be one, so that no interval has length zero."""
     vote = theory.records.vote_accuracy_interval(np.full((30, 1), 10), np.full((30, 1), int(right)), num_candidates=[1, 25])
     width = vote.high - vote.low
     assert ((width > 0.044) & (width < 0.13)).all()

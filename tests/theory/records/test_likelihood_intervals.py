@@ -1,4 +1,4 @@
-"""Likelihood intervals: their ends by another optimiser, exact for counts of zero, and the same whatever else is asked."""
+"""Likelihood intervals: ends by another optimiser, exact ones for counts of zero, and no influence of other requests."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_one_failure_does_not_narrow_an_interval():
 
 
 def test_an_interval_does_not_depend_on_what_else_is_asked():
-    """Resamples are judged at k of fixed places, whichever k are asked for."""
+    """Resamples are judged at fixed k, independently of the requested k."""
     rng = np.random.default_rng(13)
     num_correct = rng.binomial(8, drawn("beta", rng, 80))
     every = np.array([1, 5, 8, 16, 50])
