@@ -229,6 +229,9 @@ def test_any_argument_may_be_traced_alone_or_none(name):
     for given in ({key: value} for key, value in traced.items()):
         out = jax.eval_shape(jax.jit(jax.vmap(of)), stacked([given, given]))
         assert [leaf.shape for leaf in jax.tree.leaves(out)] == [(2, *shape) for shape in shapes]
+        if name != "sampled_chain":  # averages of samples have no derivatives
+            slope = jax.eval_shape(jax.grad(total), given)
+            assert [leaf.shape for leaf in jax.tree.leaves(slope)] == [np.shape(leaf) for leaf in jax.tree.leaves(given)]
     # The test above lowers and compiles the program of all arguments, which has all operations of the others.
     if name != "sampled_chain":  # averages of samples have no derivatives
         # Derivatives in all arguments together are traced one argument after the other.
